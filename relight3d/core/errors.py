@@ -1,0 +1,33 @@
+"""The exception family: every problem with data, files or settings is one of these.
+
+`cli` turns each into one message on stderr and exit code 2. An `assert` marks our own bug instead.
+A message says what was asked, what was found, where, why it matters and what to do.
+"""
+
+
+class Relight3dError(Exception):
+    """Base of everything a user can cause and mend."""
+
+
+class CaptureError(Relight3dError):
+    """A photo, mask, pose, light or capture folder cannot be used."""
+
+
+class FileFormatError(Relight3dError):
+    """A file is missing, cut off, not what its name says, or not safe to read."""
+
+
+class ConfigurationError(Relight3dError, ValueError):
+    """A setting is unknown, out of range or contradicts another."""
+
+
+class BackendUnavailableError(Relight3dError):
+    """The asked-for rasterizer, tracer or prior is not usable on this machine."""
+
+
+class CheckpointError(Relight3dError):
+    """A run folder or checkpoint is cut off, of another version, or of another configuration."""
+
+
+class OutputError(Relight3dError):
+    """A result could not be written (disk full, no permission); nothing half written is left."""
