@@ -1,0 +1,71 @@
+"""Settings of the radiance fit."""
+
+import dataclasses
+
+from relight3d.core.errors import ConfigurationError
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldConfig:
+    """Planar Gaussian splats fitted to the photos (stage 1 of progressive radiance distillation)."""
+
+    steps: int = 7000
+    """Optimisation steps, one photo each."""
+    max_splats: int = 150_000
+    """Cap on the number of splats: bounds time and memory (MCMC densification, arXiv:2404.09591)."""
+    initial_splats: int = 60_000
+    """Splats to start with, from sparse points, the visual hull or at random."""
+    sh_degree: int = 3
+    """Degree of the view-dependent colour, 0 to 3."""
+    sh_interval: int = 500
+    """Steps after which one more degree of view dependence is released."""
+    densify_from: int = 300
+    """First step at which faint splats are relocated and new ones are added."""
+    densify_until_fraction: float = 0.75
+    """Last such step, as a fraction of all steps."""
+    densify_every: int = 100
+    """Steps between two rounds of relocation and growth."""
+    growth: float = 0.05
+    """Fraction of splats added in one round until the cap is reached."""
+    dssim_weight: float = 0.2
+    """Share of 1 - SSIM in the photometric loss; the rest is L1."""
+    mask_weight: float = 0.1
+    """Weight of the difference between rendered coverage and mask, where photos have one."""
+    thinness_weight: float = 10.0
+    """Weight of the mean thickness of splats (world units): keeps them planar."""
+    opacity_weight: float = 0.002
+    """Weight of mean opacity: lets useless splats fade so that they can be relocated."""
+    scale_weight: float = 0.002
+    """Weight of mean splat size relative to the scene."""
+    normal_weight: float = 0.05
+    """Weight of the disagreement of rendered normals and normals of the rendered depth."""
+    normal_from_fraction: float = 0.3
+    """Fraction of the steps after which normals must agree with depth."""
+    means_rate: tuple[float, float] = (4e-4, 4e-6)
+    """Learning rate of positions at the first and last step, relative to the scene's size."""
+    scales_rate: float = 1e-2
+    """Learning rate of log scales."""
+    quats_rate: float = 2e-3
+    """Learning rate of rotations."""
+    opacities_rate: float = 5e-2
+    """Learning rate of opacity logits."""
+    sh_rate: float = 5e-3
+    """Learning rate of the constant colour; view-dependent colour learns 10 times slower."""
+    noise: float = 1e5
+    """Exploration noise on positions, in units of their learning rate."""
+    exposure: bool = True
+    """Fit one brightness per photo where the capture is of kind 'scene' or says so."""
+
+    def __post_init__(self) -> None:
+        """Refuse the impossible before any work is done."""
+        if self.steps < 1 or self.max_splats < 1 or self.initial_splats < 1:
+            raise ConfigurationError(
+                f"field.steps, field.max_splats and field.initial_splats must be positive, got "
+                f"{self.steps}, {self.max_splats}, {self.initial_splats}."
+            )
+        if not 0 <= self.sh_degree <= 3:
+            raise ConfigurationError(f"field.sh_degree must be 0 to 3, got {self.sh_degree}.")
+        if not 0.0 <= self.dssim_weight <= 1.0:
+            raise ConfigurationError(
+                f"field.dssim_weight must be in [0, 1], got {self.dssim_weight}."
+            )

@@ -1,0 +1,197 @@
+"""The fit as a resumable job: one photo a step, MCMC densification, planar regularisers."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from relight3d.backends.interface import Rasterizer
+from relight3d.core.adam import Adam
+from relight3d.core.errors import CaptureError
+from relight3d.core.job import step_generator
+from relight3d.core.photos import Photo, cameras_of
+from relight3d.core.planes import facing, plane_distance, splat_normals
+from relight3d.core.radiance import radiance_srgb
+from relight3d.core.types import Cameras, Gaussians, Splats
+from relight3d.field.config import FieldConfig
+from relight3d.field.splats import densify
+from relight3d.field.splats.initialize import scene_sphere
+from relight3d.field.splats.objective import Rendered, loss_terms
+
+
+class SplatFit:
+    """Radiance stage. Implements `core.job.Job`."""
+
+    name = "fit"
+
+    def __init__(
+        self,
+        photos: Sequence[Photo],
+        config: FieldConfig,
+        *,
+        rasterize: Rasterizer,
+        seed: int,
+        start: Splats,
+        exposures: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Prepare; nothing is fitted yet.
+
+        Args:
+            photos: Training photos only.
+            config: Weights, rates and schedule.
+            rasterize: Any backend.
+            seed: Same seed, same machine: same result.
+            start: Where splats start (`start_splats`, or an existing .ply).
+            exposures: Fit one gain per photo and channel (photos whose camera chose exposure).
+            device: Where to compute.
+        """
+        if len(photos) < 3:
+            raise CaptureError(
+                f"A fit needs at least 3 training photos, got {len(photos)}: with fewer, depth is "
+                "undetermined. Add photos, or hold out fewer of them for testing."
+            )
+        self.photos, self.config, self.rasterize, self.seed = photos, config, rasterize, seed
+        self.total_steps, self.steps_done = config.steps, 0
+        self.cameras = [cameras_of([photo.view]).to(device) for photo in photos]
+        self.device = torch.device(device)
+        self.extent = capture_extent(photos)
+        self.optimizer = Adam()
+        self.parameters = {
+            "means": start.means, "quats_wxyz": start.quats_wxyz, "log_scales": start.log_scales,
+            "opacity_logits": start.opacity_logits,
+            "sh_dc": start.sh[:, :1], "sh_rest": start.sh[:, 1:],
+        }  # fmt: skip
+        self.exposures = exposures
+        if exposures:
+            self.parameters["log_exposure"] = torch.zeros(len(photos), 3)
+        self._own(self.parameters)
+
+    def step(self) -> dict[str, float]:
+        """One photo: render, compare, descend, and now and then densify."""
+        step, config = self.steps_done, self.config
+        generator = step_generator(self.seed, self.name, step)
+        index = self._photo_index(step)
+        photo, cameras = self.photos[index], self.cameras[index]
+        mask = photo.alpha()
+        background = torch.rand(3, generator=generator) if mask is not None else torch.zeros(3)
+        background = background.to(self.device)
+        target = photo.srgb().to(self.device)
+        if mask is not None:
+            mask = mask.to(self.device)
+            target = target * mask + (1 - mask) * background
+        if self.exposures:
+            target = target * torch.exp(-self.parameters["log_exposure"][index])
+        rendered = self.render(cameras, min(config.sh_degree, step // config.sh_interval))
+        with_normals = step >= config.normal_from_fraction * config.steps
+        terms = loss_terms(
+            rendered, target, mask, background, cameras, self.parameters, config,
+            extent=self.extent, with_normals=with_normals,
+        )  # fmt: skip
+        loss = torch.stack(list(terms.values())).sum()
+        for parameter in self.parameters.values():
+            parameter.grad = None
+        loss.backward()
+        rates = self._learning_rates(step)
+        self.optimizer.step(self.parameters, rates)
+        self._densify(step, rates["means"], generator)
+        self.steps_done += 1
+        return {name: float(term.detach()) for name, term in terms.items()} | {
+            "splats": float(len(self.parameters["means"]))
+        }
+
+    def render(self, cameras: Cameras, sh_degree: int) -> Rendered:
+        """All channels of one view in one pass of the rasterizer."""
+        p, center = self.parameters, cameras.centers[0]
+        color = radiance_srgb(p["sh_dc"], p["sh_rest"], p["means"], center, sh_degree)
+        normals = facing(splat_normals(p["quats_wxyz"]), p["means"], center)
+        distance = plane_distance(normals, p["means"], center)
+        raster = self.rasterize(
+            self._gaussians(), torch.cat([color, normals, distance], -1), cameras
+        )
+        channels = raster.features[0]
+        return Rendered(channels[..., :3], raster.alpha[0], channels[..., 3:6], channels[..., 6:7])
+
+    def splats(self) -> Splats:
+        """The fitted splats so far."""
+        p = {name: value.detach().clone() for name, value in self.parameters.items()}
+        return Splats(
+            p["means"], p["quats_wxyz"], p["log_scales"], p["opacity_logits"],
+            torch.cat([p["sh_dc"], p["sh_rest"]], 1),
+        )  # fmt: skip
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Parameters and moments."""
+        state = {f"parameters/{n}": p.detach() for n, p in self.parameters.items()}
+        return state | {f"adam/{n}": t for n, t in self.optimizer.state_tensors().items()}
+
+    def load_state_tensors(self, tensors: Mapping[str, Tensor], steps_done: int) -> None:
+        """Continue from `state_tensors()`."""
+        parts: dict[str, dict[str, Tensor]] = {"parameters": {}, "adam": {}}
+        for key, tensor in tensors.items():
+            group, name = key.split("/", 1)
+            parts[group][name] = tensor.to(self.device)
+        self._own(parts["parameters"])
+        self.optimizer.load_state_tensors(parts["adam"])
+        self.steps_done = steps_done
+
+    def _own(self, parameters: Mapping[str, Tensor]) -> None:
+        self.parameters = {
+            name: value.detach().clone().to(self.device).requires_grad_()
+            for name, value in parameters.items()
+        }
+
+    def _gaussians(self) -> Gaussians:
+        p = self.parameters
+        return Gaussians(
+            p["means"], p["quats_wxyz"], p["log_scales"].exp(), p["opacity_logits"].sigmoid()
+        )
+
+    def _photo_index(self, step: int) -> int:
+        """Every photo once per epoch, in an order of the epoch's own."""
+        epoch, place = divmod(step, len(self.photos))
+        order = torch.randperm(
+            len(self.photos), generator=step_generator(self.seed, f"{self.name}/epoch", epoch)
+        )
+        return int(order[place])
+
+    def _learning_rates(self, step: int) -> dict[str, float]:
+        config = self.config
+        start, end = config.means_rate
+        done = step / max(1, config.steps - 1)
+        means = self.extent * math.exp((1 - done) * math.log(start) + done * math.log(end))
+        cool = 0.1 ** max(0.0, (done - 0.6) / 0.4)
+        rates = {
+            "means": means,
+            "quats_wxyz": config.quats_rate * cool,
+            "log_scales": config.scales_rate * cool,
+            "opacity_logits": config.opacities_rate * cool,
+            "sh_dc": config.sh_rate * cool,
+            "sh_rest": config.sh_rate / 10 * cool,
+        }
+        return rates | ({"log_exposure": 2e-3 * cool} if self.exposures else {})
+
+    def _densify(self, step: int, means_rate: float, generator: torch.Generator) -> None:
+        config = self.config
+        last = config.densify_until_fraction * config.steps
+        if config.densify_from <= step < last and step % config.densify_every == 0:
+            plain = {n: self.parameters[n].detach() for n in densify.PARAMETERS}
+            densify.relocate_dead(plain, self.optimizer, generator)
+            count = len(plain["means"])
+            wanted = min(config.max_splats, int((1 + config.growth) * count) + 1) - count
+            if wanted > 0:
+                plain = densify.grow(plain, self.optimizer, wanted, generator)
+            rest = {n: p for n, p in self.parameters.items() if n not in plain}
+            self._own(plain | rest)
+        if step < last:
+            with torch.no_grad():
+                plain = {n: p.detach() for n, p in self.parameters.items()}
+                densify.explore(plain, config.noise * means_rate, generator)
+
+
+def capture_extent(photos: Sequence[Photo]) -> float:
+    """Radius, in world units, of what the photos look at together."""
+    same_size = [p.view for p in photos if p.view.width_px == photos[0].view.width_px
+                 and p.view.height_px == photos[0].view.height_px]  # fmt: skip
+    return scene_sphere(cameras_of(same_size))[1]
