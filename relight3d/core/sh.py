@@ -5,6 +5,8 @@ Condon-Shortley sign, so that Y_1 = C1 * (-y, z, -x). (nerfstudio's basis differ
 odd order.) Orthonormal over the sphere: the integral of Y_i Y_j over solid angle is delta_ij.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -43,3 +45,47 @@ def degree_of(count: int) -> int:
     degree = round(count**0.5) - 1
     assert (degree + 1) ** 2 == count, count
     return degree
+
+
+def project(
+    values: Float[Tensor, "*batch D C"],
+    directions: Float[Tensor, "D 3"],
+    solid_angles: Float[Tensor, " D"],
+    degree: int,
+) -> Float[Tensor, "*batch K C"]:
+    """Coefficients of a function known at unit directions that cover the sphere evenly.
+
+    The integral over the sphere of value * basis, as a sum weighted with the solid angle (sr) that
+    each direction stands for; these sum to 4 pi. Differentiable.
+    """
+    return (basis(directions, degree) * solid_angles[:, None]).T @ values
+
+
+def rotate_sh(sh: Float[Tensor, "N K C"], rotation: Float[Tensor, "3 3"]) -> Float[Tensor, "N K C"]:
+    """Coefficients of the functions turned by `rotation`: g(R d) = f(d).
+
+    Each degree turns within itself, by the matrix that maps the basis at fixed directions to the
+    basis at these directions turned back, solved in float64. Differentiable in `sh`.
+    """
+    degree = degree_of(sh.shape[1])
+    directions = even_directions(64)
+    rotation64 = rotation.detach().to(device="cpu", dtype=torch.float64)
+    there, back = basis(directions, degree), basis(directions @ rotation64, degree)
+    rotated = []
+    for low in range(degree + 1):
+        band = slice(low * low, (low + 1) * (low + 1))
+        matrix = torch.linalg.lstsq(there[:, band], back[:, band]).solution
+        rotated.append(matrix.to(sh) @ sh[:, band])
+    return torch.cat(rotated, 1)
+
+
+def even_directions(count: int) -> Float[Tensor, "count 3"]:
+    """`count` unit directions spread evenly over the sphere (Fibonacci spiral), float64.
+
+    Each stands for 4 pi / count of solid angle.
+    """
+    index = torch.arange(count, dtype=torch.float64) + 0.5
+    z = 1 - 2 * index / count
+    azimuth = index * (math.pi * (3 - math.sqrt(5)))
+    radius = (1 - z * z).sqrt()
+    return torch.stack([radius * azimuth.cos(), radius * azimuth.sin(), z], -1)
