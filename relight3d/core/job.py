@@ -7,12 +7,13 @@ resumed run repeats an undisturbed one bit for bit.
 
 import zlib
 from collections.abc import Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 
+@runtime_checkable
 class Job(Protocol):
     """One resumable stage."""
 

@@ -1,0 +1,96 @@
+"""The machine under a run: threads, determinism, peak memory, and what is installed."""
+
+import contextlib
+import os
+import platform
+import resource
+import sys
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = ("torch", "numpy", "gsplat", "pycolmap", "opencv-python-headless", "OpenEXR",
+            "pillow", "safetensors", "tyro")  # fmt: skip
+
+
+def prepare_torch(threads: int | None = None) -> None:
+    """Fix how torch computes: thread count, deterministic kernels.
+
+    One torch thread is the default: the rasterizer has its own threads, and torch's operators on a
+    few thousand splats are too short to share. Besides, the order of a sum, hence its last bits,
+    would depend on the number of threads.
+    """
+    import torch
+
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.set_num_threads(threads or 1)
+    # warn_only: some CUDA operators have no deterministic form; the CPU path has one throughout.
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    # Filling every new buffer is a debugging aid of that mode, and costs a pass over it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def reset_peak_memory() -> None:
+    """Start a new measurement where the system allows it (Linux), else keep the process's peak."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+
+
+def peak_memory_mb() -> dict[str, float]:
+    """Most memory held since the last reset, in MiB: 'host', and 'gpu' if torch uses one."""
+    peaks = {"host": _host_peak_mb()}
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        peaks["gpu"] = torch.cuda.max_memory_allocated() / 2**20
+    return peaks
+
+
+def _host_peak_mb() -> float:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM"):
+                return float(line.split()[1]) / 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+def describe_machine() -> dict[str, str]:
+    """Processor, system and GPU in words."""
+    described = {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": str(usable_cores()),
+        "python": platform.python_version(),
+    }
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        described["gpu"] = torch.cuda.get_device_name()
+    return described
+
+
+def usable_cores() -> int:
+    """Cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def installed_versions() -> dict[str, str]:
+    """Version of every library a result may depend on; missing ones are left out."""
+    from relight3d import __version__
+
+    versions = {"relight3d": __version__}
+    for package in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
