@@ -1,0 +1,1 @@
+"""How light meets matter: BRDF, environments, visibility, deferred shading."""

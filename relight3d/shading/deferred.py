@@ -6,7 +6,6 @@ Everything is a flat batch of P pixels; nothing here knows images or splats.
 import dataclasses
 from math import pi
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -60,7 +59,7 @@ def reflect(
 def shade(
     gbuffer: GBuffer, environment: PrefilteredEnvironment, multiscatter: bool = False
 ) -> Shaded:
-    """Split-sum shading under an environment (Karis 2013), glTF's BRDF.
+    """Split-sum shading under an environment (Karis 2013), glTF's BRDF; see `environment_brdf`.
 
     Args:
         gbuffer: The surface.
@@ -72,18 +71,20 @@ def shade(
         Linear radiance. Differentiable in the G-buffer and the environment.
     """
     reflection, n_dot_v = reflect(gbuffer.view, gbuffer.normal)
-    scale, bias, schlick = environment_brdf(gbuffer.roughness, n_dot_v.clamp(MIN_COSINE, 1.0))
+    table = environment_brdf(gbuffer.roughness, n_dot_v.clamp(MIN_COSINE, 1.0))
     f0 = specular_f0(gbuffer.albedo, gbuffer.metallic)
-    reflectance = f0 * scale + bias
+    reflectance = f0 * table.scale + table.bias
     if multiscatter:
-        reflectance = reflectance * (1.0 + f0 * (1.0 / (scale + bias).clamp_min(0.05) - 1.0))
-    specular = reflectance * environment.specular(reflection, gbuffer.roughness)
+        missing = 1.0 / (table.scale + table.bias).clamp_min(0.05) - 1.0
+        reflectance = reflectance * (1.0 + f0 * missing)
+    center = table.along_normal * gbuffer.normal + table.along_reflection * reflection
+    specular = reflectance * environment.specular(center, gbuffer.roughness * table.width)
     if gbuffer.specular_visibility is not None:
         specular = specular * gbuffer.specular_visibility
     irradiance = gbuffer.irradiance
     if irradiance is None:
         irradiance = environment.irradiance(gbuffer.normal)
-    base = gbuffer.albedo * ((1.0 - gbuffer.metallic) * (1.0 - schlick) / pi)
+    base = gbuffer.albedo * ((1.0 - gbuffer.metallic) * (1.0 - table.diffuse_schlick) / pi)
     return Shaded(base * (1.0 - f0) * irradiance, specular)
 
 

@@ -73,7 +73,8 @@ def rotate(environment: Float[Tensor, "H W C"], radians: float) -> Float[Tensor,
     """The map turned counter-clockwise about +z.
 
     Exact for whole texels; in between, neighbouring columns are mixed linearly, which keeps the
-    energy of every row. Cheaper when only looked up: lookup(environment, turn(directions, -radians)).
+    energy of every row. Where a map is only looked up, turning the directions by -radians (`turn`)
+    is cheaper and exact.
     """
     shift = radians * environment.shape[1] / (2.0 * pi)
     whole = round(shift)
@@ -96,7 +97,7 @@ def lookup(
 
     Differentiable in the map and in the directions (any non-zero length).
     """
-    height, width, channels = environment.shape
+    _, width, channels = environment.shape
     u, v = uv_from_directions(directions.reshape(-1, 3)).unbind(-1)
     grid = torch.stack([(u * width + 1.0) * (2.0 / (width + 2)) - 1.0, v * 2.0 - 1.0], -1)
     found = torch.nn.functional.grid_sample(

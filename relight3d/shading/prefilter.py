@@ -20,9 +20,9 @@ from torch import Tensor
 from relight3d.core.errors import ConfigurationError
 from relight3d.shading import latlong
 from relight3d.shading.brdf import ggx_density
-from relight3d.shading.irradiance import irradiance_from_sh, project_sh
 
 _MIN_HEIGHT = 16
+_IRRADIANCE_HEIGHT = 32
 _MAX_SUBSAMPLES = 12
 
 
@@ -32,7 +32,8 @@ class PrefilteredEnvironment:
 
     atlas: Float[Tensor, "1 3 RH Wpad"]
     """Levels of uniformly spaced roughness 0..1 one above the other, columns wrapped by one."""
-    radiance_sh: Float[Tensor, "9 3"]
+    irradiance_map: Float[Tensor, "h w 3"]
+    """Irradiance by surface normal."""
     levels: int
     rotation_rad: float = 0.0
     """Known turn of the light, counter-clockwise about +z; applied to what is looked up."""
@@ -51,7 +52,8 @@ class PrefilteredEnvironment:
     ) -> Float[Tensor, "P 3"]:
         """Blurred radiance about given directions, linear in u, v and between levels.
 
-        Roughness is perceptual, in [0, 1]. Differentiable in the map, directions and roughness.
+        Directions need not be of unit length; roughness is perceptual, cut to [0, 1].
+        Differentiable in the map, directions and roughness.
         """
         height, width = self.atlas.shape[2] // self.levels, self.atlas.shape[3] - 2
         u, v = latlong.uv_from_directions(self._to_map(directions)).unbind(-1)
@@ -68,8 +70,8 @@ class PrefilteredEnvironment:
         return torch.lerp(found[0, :, 0], found[0, :, 1], level - lower).t()
 
     def irradiance(self, normals: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:
-        """Unoccluded irradiance on surfaces facing unit `normals`. Differentiable."""
-        return irradiance_from_sh(self.radiance_sh, self._to_map(normals))
+        """Unoccluded irradiance on surfaces facing `normals`; pi under radiance 1."""
+        return latlong.lookup(self.irradiance_map, self._to_map(normals))
 
     def _to_map(self, vectors: Float[Tensor, "P 3"]) -> Float[Tensor, "P 3"]:
         return latlong.turn(vectors, -self.rotation_rad) if self.rotation_rad else vectors
@@ -84,25 +86,29 @@ class Prefilter:
     levels: int
     groups: tuple[Float[Tensor, "r F h h"], ...]
     """Real Fourier-space operators of levels 1.., grouped by the grid they are computed on."""
+    cosine: Float[Tensor, "1 F h h"]
+    """The same for irradiance."""
 
     def to(
         self, device: torch.device | str | None = None, dtype: torch.dtype | None = None
     ) -> "Prefilter":
         """The same operator on another device or in another floating type."""
         groups = tuple(group.to(device=device, dtype=dtype) for group in self.groups)
-        return dataclasses.replace(self, groups=groups)
+        cosine = self.cosine.to(device=device, dtype=dtype)
+        return dataclasses.replace(self, groups=groups, cosine=cosine)
 
     def __call__(self, environment: Float[Tensor, "H W 3"]) -> PrefilteredEnvironment:
         """Blur. Linear in the environment, hence differentiable; a constant stays constant."""
+        sizes = {group.shape[-1] for group in (*self.groups, self.cosine)} - {self.height}
+        sources = {size: latlong.downsample(environment, size) for size in sizes}
+        sources[self.height] = environment
         maps = [environment.permute(2, 0, 1)[None]]
         for group in self.groups:
-            height = group.shape[-1]
-            source = environment
-            if height != self.height:
-                source = latlong.downsample(environment, height)
-            maps.append(_upsample(_apply(group, source), self.height // height))
+            size = group.shape[-1]
+            maps.append(_upsample(_apply(group, sources[size]), self.height // size))
         atlas = latlong.pad_columns(torch.cat(maps).permute(1, 0, 2, 3).flatten(1, 2)[None])
-        return PrefilteredEnvironment(atlas, project_sh(environment, 2), self.levels)
+        irradiance = _apply(self.cosine, sources[self.cosine.shape[-1]])[0].permute(1, 2, 0)
+        return PrefilteredEnvironment(atlas, irradiance, self.levels)
 
 
 def build_prefilter(height: int, levels: int = 9) -> Prefilter:
@@ -131,12 +137,23 @@ def _build(height: int, levels: int) -> Prefilter:
         roughness = level / (levels - 1)
         coarse = _grid_height(height, roughness)
         by_height.setdefault(coarse, []).append(_operator(coarse, roughness))
-    return Prefilter(height, levels, tuple(torch.stack(group) for group in by_height.values()))
+    groups = tuple(torch.stack(group) for group in by_height.values())
+    cosine = pi * _operator(min(height, _IRRADIANCE_HEIGHT), None)
+    return Prefilter(height, levels, groups, cosine[None])
 
 
-def _lobe_radius(roughness: float) -> float:
+def _lobe_radius(roughness: float | None) -> float:
     """Angle in radians at which the blur's density has fallen to about one half."""
-    return 1.3 * roughness**2
+    return 1.0 if roughness is None else 1.3 * roughness**2
+
+
+def _lobe(cosine: Tensor, roughness: float | None) -> Tensor:
+    """The blur's density by angle to its axis, any scale: GGX, or a clamped cosine for None."""
+    weight = cosine.clamp_min(0.0)
+    if roughness is None:
+        return weight
+    cos_h = torch.sqrt((0.5 * (1.0 + cosine)).clamp(0.0, 1.0))
+    return ggx_density(cos_h, torch.tensor(roughness, dtype=cosine.dtype)) * weight
 
 
 def _grid_height(height: int, roughness: float) -> int:
@@ -146,26 +163,20 @@ def _grid_height(height: int, roughness: float) -> int:
     return height
 
 
-def _operator(height: int, roughness: float) -> Float[Tensor, "F h h"]:
-    """Fourier-space blur [frequency, output row, input row] of one roughness."""
-    width = 2 * height
+def _operator(height: int, roughness: float | None) -> Float[Tensor, "F h h"]:
+    """Fourier-space blur [frequency, output row, input row], averaged over input texels."""
     texel = pi / height
     fine = min(max(ceil(2.0 * texel / _lobe_radius(roughness)), 1), _MAX_SUBSAMPLES)
     polar_out = (torch.arange(height, dtype=torch.float64) + 0.5) * texel
     polar_in = (torch.arange(height * fine, dtype=torch.float64) + 0.5) * (texel / fine)
     offsets = (torch.arange(fine, dtype=torch.float64) + 0.5) / fine - 0.5
     columns = torch.arange(height + 1, dtype=torch.float64)  # the other half mirrors this one
-    azimuth = ((columns[:, None] + offsets) * texel).flatten()
-    cos_azimuth = azimuth.cos()
-    area = latlong.solid_angles(height, width, dtype=torch.float64)[:, :1]
-    rough = torch.tensor(roughness, dtype=torch.float64)
+    cos_azimuth = ((columns[:, None] + offsets) * texel).flatten().cos()
+    area = latlong.solid_angles(height, 2 * height, dtype=torch.float64)[:, :1]
     rows = []
     for polar in polar_out:
-        cosine = (polar_in.cos() * polar.cos())[:, None] + (polar_in.sin() * polar.sin())[
-            :, None
-        ] * cos_azimuth
-        density = ggx_density(torch.sqrt((0.5 * (1.0 + cosine)).clamp(0.0, 1.0)), rough)
-        weight = density * cosine.clamp_min(0.0)
+        across = (polar_in.sin() * polar.sin())[:, None] * cos_azimuth
+        weight = _lobe((polar_in.cos() * polar.cos())[:, None] + across, roughness)
         rows.append(weight.reshape(height, fine, height + 1, fine).mean((1, 3)) * area)
     half = torch.stack(rows)
     kernel = torch.cat([half, half[..., 1:-1].flip(-1)], -1)
