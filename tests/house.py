@@ -21,7 +21,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "gsplat": ("backends/gsplat_cuda.py",),
     "safetensors": ("core/checkpoint.py",),
     "yaml": ("presets.py",),
-    "tyro": ("cli.py", "presets.py"),
+    "tyro": ("cli/*", "presets.py"),
 }
 """Heavy library -> the only files of the package that may import it."""
 
