@@ -1,0 +1,156 @@
+// What the forward and backward tile kernels share: 16 x 16 pixels as blocks of L, one SIMD vector each.
+#pragma once
+#include <memory>
+
+#include "scene.h"
+#include "simd.h"
+
+namespace relight3d {
+
+constexpr int BLOCK_W = L >= 8 ? 4 : 2, BLOCK_H = L / BLOCK_W;
+constexpr int BLOCKS_X = TILE / BLOCK_W, BLOCKS_Y = TILE / BLOCK_H, BLOCKS = BLOCKS_X * BLOCKS_Y;
+constexpr int CHUNK = 128;  // list entries taken at a time, so that the scratch stays in L1 and L2
+constexpr int MOMENTS = 8;  // 1, x, y, xx, xy, yy and two zeros
+static_assert(BLOCKS <= 64 && BLOCKS % L == 0, "a block mask has 64 bits");
+
+typedef uint64_t BlockMask;
+constexpr BlockMask ALL_BLOCKS = BLOCKS == 64 ? ~BlockMask(0) : (BlockMask(1) << (BLOCKS % 64)) - 1;
+
+inline int first_of(BlockMask m) { return __builtin_ctzll(m); }
+
+// Constants of the tile, relative to its corner.
+struct TileTables {
+  Floats left[BLOCKS / L], right[BLOCKS / L], top[BLOCKS / L], bottom[BLOCKS / L];  // outer pixel centres
+  Floats x[BLOCKS], y[BLOCKS];                                                      // pixel centres
+  alignas(64) float basis[BLOCKS][L][MOMENTS];  // monomials about the tile's centre
+
+  TileTables() {
+    for (int b = 0; b < BLOCKS; b++) {
+      float x0 = float(b % BLOCKS_X * BLOCK_W), y0 = float(b / BLOCKS_X * BLOCK_H);
+      left[b / L][b % L] = x0 + 0.5f, right[b / L][b % L] = x0 + BLOCK_W - 0.5f;
+      top[b / L][b % L] = y0 + 0.5f, bottom[b / L][b % L] = y0 + BLOCK_H - 0.5f;
+      for (int p = 0; p < L; p++) {
+        float px = x0 + p % BLOCK_W + 0.5f, py = y0 + p / BLOCK_W + 0.5f;
+        x[b][p] = px, y[b][p] = py;
+        px -= TILE / 2, py -= TILE / 2;
+        const float values[MOMENTS] = {1, px, py, px * px, px * py, py * py, 0, 0};
+        memcpy(basis[b][p], values, sizeof values);
+      }
+    }
+  }
+};
+static const TileTables TABLES;
+
+// A splat as a tile sees it: x, y relative to the tile's corner.
+struct Local {
+  float x, y, A, B, C, peak;
+};
+
+inline Floats log2_alpha(Floats x, Floats y, const Local &g) {
+  Floats dx = x - g.x, dy = y - g.y;
+  return dx * (g.A * dx + g.B * dy) + (g.C * dy * dy + g.peak);
+}
+
+// Bit b: the outline meets the rectangle of block b's pixel centres. Exact: the maximum over the
+// rectangle lies on the edge nearest to the mean in x or in y.
+inline BlockMask blocks_met(const Local &g) {
+  float y_of_x = -g.B / (2 * g.C), x_of_y = -g.B / (2 * g.A);
+  Floats threshold = splat(LOG2_THRESHOLD - g.peak - OUTLINE_MARGIN), zero = {};
+  BlockMask met = 0;
+  for (int k = 0; k < BLOCKS / L; k++) {
+    Floats x0 = TABLES.left[k] - g.x, x1 = TABLES.right[k] - g.x;
+    Floats y0 = TABLES.top[k] - g.y, y1 = TABLES.bottom[k] - g.y;
+    Floats ex = vmin(vmax(zero, x0), x1), ey = vmin(vmax(zero, y0), y1);
+    Floats yy = vmin(vmax(y_of_x * ex, y0), y1), xx = vmin(vmax(x_of_y * ey, x0), x1);
+    Floats on_x = ex * (g.A * ex + g.B * yy) + g.C * yy * yy;
+    Floats on_y = xx * (g.A * xx + g.B * ey) + g.C * ey * ey;
+    met |= BlockMask(bits(ge(vmax(on_x, on_y), threshold))) << (L * k);
+  }
+  return met;
+}
+
+// Where the pixels of a tile are, and whether all of them lie on the image.
+struct TileFrame {
+  int x0, y0, width, height;
+  bool whole;
+  TileFrame(const Camera &c, size_t tile)
+      : x0(int(tile % c.tiles_x) * TILE), y0(int(tile / c.tiles_x) * TILE), width(c.width), height(c.height),
+        whole(x0 + TILE <= width && y0 + TILE <= height) {}
+  int block_x(int b) const { return x0 + b % BLOCKS_X * BLOCK_W; }
+  int block_y(int b) const { return y0 + b / BLOCKS_X * BLOCK_H; }
+  bool has_block(int b) const { return whole || (block_x(b) < width && block_y(b) < height); }
+  bool has_pixel(int b, int p) const {
+    return whole || (block_x(b) + p % BLOCK_W < width && block_y(b) + p / BLOCK_W < height);
+  }
+  size_t pixel(int b, int p) const {
+    return (size_t)(block_y(b) + p / BLOCK_W) * width + block_x(b) + p % BLOCK_W;
+  }
+};
+
+// One vector of a block's pixels from, or to, an image of scalars.
+template <class V, class T> inline V load_block(const TileFrame &f, int b, const T *image, V missing) {
+  V v = missing;
+  if (f.whole)
+    for (int y = 0; y < BLOCK_H; y++)
+      memcpy((T *)&v + y * BLOCK_W, image + f.pixel(b, y * BLOCK_W), BLOCK_W * sizeof(T));
+  else
+    for (int p = 0; p < L; p++)
+      if (f.has_pixel(b, p)) v[p] = image[f.pixel(b, p)];
+  return v;
+}
+template <class V, class T> inline void store_block(const TileFrame &f, int b, T *image, const V &v) {
+  if (f.whole)
+    for (int y = 0; y < BLOCK_H; y++)
+      memcpy(image + f.pixel(b, y * BLOCK_W), (const T *)&v + y * BLOCK_W, BLOCK_W * sizeof(T));
+  else
+    for (int p = 0; p < L; p++)
+      if (f.has_pixel(b, p)) image[f.pixel(b, p)] = v[p];
+}
+
+// Some channels of the features: rows of `stride` floats, the `used` ones starting at `data`.
+struct Channels {
+  const float *data;
+  size_t stride;
+  int used;
+};
+
+// CP channels of a row; the ones that do not exist are 0.
+template <int CP> inline void load_channels(const Channels &from, size_t row, float *to) {
+  const float *f = from.data + row * from.stride;
+  if (from.used == CP)
+    memcpy(to, f, CP * sizeof(float));
+  else
+    for (int k = 0; k < CP; k++) to[k] = k < from.used ? f[k] : 0.0f;
+}
+
+// A chunk of a tile's list: its splats, their features, and per block the ones that meet it.
+template <int CP> struct Chunk {
+  alignas(64) Local splats[CHUNK];
+  alignas(64) float features[CHUNK][CP];
+  bool met[CHUNK];
+  uint16_t entries[BLOCKS][CHUNK];
+  int counts[BLOCKS];
+
+  void load(const View &view, const Channels &channels, const uint32_t *list, int n, const TileFrame &frame,
+            BlockMask alive) {
+    constexpr int AHEAD = 12;
+    for (int b = 0; b < BLOCKS; b++) counts[b] = 0;
+    for (int i = 0; i < n; i++) {
+      if (i + AHEAD < n) {
+        __builtin_prefetch(&view.splats[list[i + AHEAD]]);
+        __builtin_prefetch(channels.data + list[i + AHEAD] * channels.stride);
+      }
+      const Projected &g = view.splats[list[i]];
+      splats[i] = {g.x - frame.x0, g.y - frame.y0, g.A, g.B, g.C, g.peak};
+      BlockMask m = blocks_met(splats[i]) & alive;
+      met[i] = m != 0;
+      if (m) load_channels<CP>(channels, list[i], features[i]);
+      for (; m; m &= m - 1) {
+        int b = first_of(m);
+        entries[b][counts[b]++] = (uint16_t)i;
+      }
+    }
+  }
+};
+
+}  // namespace relight3d

@@ -1,0 +1,202 @@
+// The gradient of compositing: per tile, back to front, from the saved transmittance and last index.
+//
+// Every (tile, splat) writes one row of gradients of its own: no atomics, and sums whose order depends
+// on neither threads nor timing. Rows lie in the order of the tile lists; `splat_backward.h` reduces
+// them. Tiles are done in bands, so that the rows never need more than a fixed budget.
+#pragma once
+#include "tiles.h"
+
+namespace relight3d {
+
+struct BackwardSource {
+  const float *v_features;  // [H, W, stride], the pass's channels starting here
+  size_t stride;
+  const float *v_alpha;     // [H, W]; null for passes after the first, which have counted it
+};
+
+// Gradient rows of one band of tiles: [intersections, MOMENTS + CP].
+struct Rows {
+  float *data;
+  uint8_t *touched;  // by intersection: whether its row was written at all
+  uint32_t begin;    // first intersection of the band, in the tile lists
+};
+
+template <int CP> struct BackwardScratch {
+  Chunk<CP> chunk;
+  alignas(64) Floats weights[CHUNK], v_sigmas[CHUNK];
+  uint16_t weighted[CHUNK];
+  alignas(64) Floats transmittance[BLOCKS], behind[BLOCKS];
+  Ints last[BLOCKS];
+  int block_last[BLOCKS];
+  alignas(64) Floats v[BLOCKS][CP];           // gradient of the pixels, by channel
+  alignas(64) float v_pixels[BLOCKS][L][CP];  // and by pixel
+  alignas(64) float v_features[CHUNK][CP], moments[CHUNK][MOMENTS];
+};
+
+template <int CP>
+inline void load_pixel_gradients(const TileFrame &frame, int b, int used, const BackwardSource &from,
+                                 BackwardScratch<CP> &w) {
+  constexpr int V = CP < L ? CP : L;
+  if (used < CP || !frame.whole) memset(w.v_pixels[b], 0, sizeof w.v_pixels[b]);
+  for (int p = 0; p < L; p++) {
+    if (!frame.has_pixel(b, p)) continue;
+    const float *v = from.v_features + frame.pixel(b, p) * from.stride;
+    memcpy(w.v_pixels[b][p], v, (used == CP ? CP : used) * sizeof(float));
+  }
+  if (CP >= L) {
+    for (int k0 = 0; k0 < CP; k0 += L) {
+      Floats rows[L];
+      for (int p = 0; p < L; p++) memcpy(&rows[p], w.v_pixels[b][p] + k0, V * sizeof(float));
+      transpose(rows);
+      for (int k = 0; k < L; k++) w.v[b][(k0 + k) % CP] = rows[k];
+    }
+  } else {
+    for (int k = 0; k < CP; k++)
+      for (int p = 0; p < L; p++) w.v[b][k][p] = w.v_pixels[b][p][k];
+  }
+}
+
+// Returns the last list entry that any pixel of the tile has seen, or -1.
+template <int CP>
+inline int start_tile(const View &view, const TileFrame &frame, int used, const BackwardSource &from,
+                      BackwardScratch<CP> &w) {
+  int tile_last = -1;
+  for (int b = 0; b < BLOCKS; b++) {
+    w.block_last[b] = -1;
+    if (!frame.has_block(b)) continue;
+    w.last[b] = load_block(frame, b, view.last.data(), splat_int(-1));
+    for (int p = 0; p < L; p++) w.block_last[b] = std::max(w.block_last[b], (int)w.last[b][p]);
+    if (w.block_last[b] < 0) continue;
+    tile_last = std::max(tile_last, w.block_last[b]);
+    w.transmittance[b] = load_block(frame, b, view.transmittance.data(), splat(1.0f));
+    w.behind[b] = Floats{};
+    if (from.v_alpha) w.behind[b] = -w.transmittance[b] * load_block(frame, b, from.v_alpha, Floats{});
+    load_pixel_gradients<CP>(frame, b, used, from, w);
+  }
+  return tile_last;
+}
+
+// Walks one block's entries back to front, leaving each one's weights and v_sigma. What lies behind
+// is one scalar per pixel: the gradient's product with the colour behind, less v_alpha's share.
+template <int CP> inline int differentiate_block(BackwardScratch<CP> &w, int b, int offset) {
+  const Chunk<CP> &chunk = w.chunk;
+  const Floats x = TABLES.x[b], y = TABLES.y[b];
+  Floats transmittance = w.transmittance[b], behind = w.behind[b], v[CP];
+  Ints last = w.last[b] - offset;
+#pragma GCC unroll 32
+  for (int k = 0; k < CP; k++) v[k] = w.v[b][k];
+  int entries = chunk.counts[b], count = 0;
+  while (entries > 0 && offset + chunk.entries[b][entries - 1] > w.block_last[b]) entries--;
+  for (int q = entries - 1; q >= 0; q--) {
+    int i = chunk.entries[b][q];
+    const float *f = chunk.features[i];
+    Floats log2 = log2_alpha(x, y, chunk.splats[i]);
+    Mask hit = ge(log2, splat(LOG2_THRESHOLD)) & ge(last, splat_int(i));
+    Floats unclamped = keep(hit, exp2v(log2)), alpha = vmin(unclamped, splat(ALPHA_MAX));
+    Floats inverse = 1.0f / (1.0f - alpha), before = transmittance * inverse, weight = alpha * before;
+    Floats even = {}, odd = {};
+#pragma GCC unroll 32
+    for (int k = 0; k < CP; k += 2) even += v[k] * f[k], odd += v[k + 1] * f[k + 1];
+    Floats colour = even + odd, v_alpha = before * colour - behind * inverse;
+    behind += weight * colour;
+    transmittance = before;
+    w.weights[count] = weight;
+    w.v_sigmas[count] = keep(ge(splat(ALPHA_MAX), unclamped), -unclamped * v_alpha);
+    w.weighted[count++] = (uint16_t)i;
+  }
+  w.transmittance[b] = transmittance, w.behind[b] = behind;
+  return count;
+}
+
+// out[entry] += factors[entry] . right: [entries, pixels] x [pixels, WIDTH], `right` in registers.
+template <int WIDTH, int STRIDE>
+inline void multiply_add(const Floats *factors, const uint16_t *entries, int count, const float *right,
+                         float *out) {
+  typedef float Row __attribute__((vector_size(WIDTH * 4)));
+  Row r[L];
+#pragma GCC unroll 16
+  for (int p = 0; p < L; p++) memcpy(&r[p], right + p * STRIDE, sizeof(Row));
+  for (int q = 0; q < count; q++) {
+    Row *to = (Row *)(out + entries[q] * STRIDE), even = *to, odd = {};
+    const float *f = (const float *)&factors[q];
+#pragma GCC unroll 16
+    for (int p = 0; p < L; p += 2) even += f[p] * r[p], odd += f[p + 1] * r[p + 1];
+    *to = even + odd;
+  }
+}
+
+template <int CP> inline void gather_block(BackwardScratch<CP> &w, int b, int count) {
+  constexpr int V = CP < L ? CP : L;
+  for (int k0 = 0; k0 < CP; k0 += V)
+    multiply_add<V, CP>(w.weights, w.weighted, count, w.v_pixels[b][0] + k0, w.v_features[0] + k0);
+  constexpr int M = MOMENTS < L ? MOMENTS : L;
+  for (int k0 = 0; k0 < MOMENTS; k0 += M)
+    multiply_add<M, MOMENTS>(w.v_sigmas, w.weighted, count, TABLES.basis[b][0] + k0, w.moments[0] + k0);
+}
+
+// Moves the moments from the tile's centre to the splat's, and writes the chunk's rows.
+template <int CP> inline void store_rows(const BackwardScratch<CP> &w, int n, uint8_t *touched, float *rows) {
+  for (int i = 0; i < n; i++, rows += MOMENTS + CP) {
+    touched[i] = w.chunk.met[i];
+    if (!w.chunk.met[i]) continue;
+    const float *m = w.moments[i];
+    float x = TILE / 2 - w.chunk.splats[i].x, y = TILE / 2 - w.chunk.splats[i].y, sum = m[0];
+    const float moved[MOMENTS] = {
+        sum,
+        m[1] + x * sum,
+        m[2] + y * sum,
+        m[3] + 2 * x * m[1] + x * x * sum,
+        m[4] + x * m[2] + y * m[1] + x * y * sum,
+        m[5] + 2 * y * m[2] + y * y * sum,
+        0,
+        0,
+    };
+    memcpy(rows, moved, sizeof moved);
+    memcpy(rows + MOMENTS, w.v_features[i], CP * sizeof(float));
+  }
+}
+
+template <int CP>
+inline void differentiate_tile(const View &view, size_t tile, const Channels &channels,
+                               const BackwardSource &from, const Rows &rows, BackwardScratch<CP> &w) {
+  TileFrame frame(view.camera, tile);
+  const uint32_t *list = view.list.data() + view.tile_start[tile];
+  size_t row = view.tile_start[tile] - rows.begin;
+  int length = int(view.tile_start[tile + 1] - view.tile_start[tile]);
+  int tile_last = start_tile<CP>(view, frame, channels.used, from, w);
+  memset(rows.touched + row + tile_last + 1, 0, length - tile_last - 1);
+  if (tile_last < 0) return;
+  for (int offset = tile_last / CHUNK * CHUNK; offset >= 0; offset -= CHUNK) {
+    int n = std::min(CHUNK, tile_last + 1 - offset);
+    BlockMask alive = 0;
+    for (int b = 0; b < BLOCKS; b++) alive |= BlockMask(w.block_last[b] >= offset) << b;
+    w.chunk.load(view, channels, list + offset, n, frame, alive);
+    memset(w.v_features, 0, n * sizeof w.v_features[0]);
+    memset(w.moments, 0, n * sizeof w.moments[0]);
+    for (BlockMask m = alive; m; m &= m - 1) {
+      int b = first_of(m);
+      if (!w.chunk.counts[b]) continue;
+      gather_block<CP>(w, b, differentiate_block<CP>(w, b, offset));
+    }
+    store_rows<CP>(w, n, rows.touched + row + offset, rows.data + (row + offset) * (MOMENTS + CP));
+  }
+}
+
+template <int CP>
+void differentiate_tiles(const View &view, size_t first_tile, size_t end_tile, const Channels &channels,
+                         const BackwardSource &from, const Rows &rows, int threads) {
+  parallel_pieces(threads, end_tile - first_tile, 1, [&](size_t begin, size_t end) {
+    static thread_local const auto scratch = std::make_unique<BackwardScratch<CP>>();
+    for (size_t tile = begin; tile < end; tile++)
+      differentiate_tile<CP>(view, first_tile + tile, channels, from, rows, *scratch);
+  });
+}
+
+// End of the band of tiles that starts at `first`: as many as fit the budget, but at least one.
+inline size_t band_end(const View &view, size_t first, size_t row_bytes, size_t budget) {
+  size_t tiles = view.tile_start.size() - 1, end = first + 1;
+  while (end < tiles && (view.tile_start[end + 1] - view.tile_start[first]) * row_bytes <= budget) end++;
+  return end;
+}
+
+}  // namespace relight3d
