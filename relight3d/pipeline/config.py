@@ -1,0 +1,31 @@
+"""Every setting of a training run. Readable without torch."""
+
+import dataclasses
+from typing import Literal
+
+from relight3d.core.errors import ConfigurationError
+from relight3d.decomposition.config import DecompositionConfig
+from relight3d.field.config import FieldConfig
+
+BackendName = Literal["auto", "reference", "cpu", "gsplat"]
+"""As `backends.interface.BackendName`, which cannot be imported without torch."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Photos to a relightable asset. What is not said here depends on the capture alone."""
+
+    seed: int = 0
+    """Same seed, same settings, same machine: same result, bit for bit."""
+    backend: BackendName = "auto"
+    """Rasterizer: 'cpu' (fast, no GPU), 'gsplat' (NVIDIA), 'reference' (slow, readable torch);
+    'auto' takes the fastest that works here."""
+    field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
+    """First stage: the radiance of the photos."""
+    decomposition: DecompositionConfig = dataclasses.field(default_factory=DecompositionConfig)
+    """Second stage: materials and light."""
+
+    def __post_init__(self) -> None:
+        """Refuse a seed that generators cannot take."""
+        if not 0 <= self.seed < 2**31:
+            raise ConfigurationError(f"seed must be in [0, 2^31), got {self.seed}.")
