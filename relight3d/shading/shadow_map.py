@@ -1,0 +1,161 @@
+"""Shadow maps of planar Gaussians, drawn with the rasterizer that is passed in.
+
+Depth is that of the splats' planes, not of their centres (PGSR, arXiv 2406.06521): normals and
+plane offsets are composited, and their quotient is the depth along the pixel's own ray. A receiver
+is compared with the four texels around it, each against the receiver's own plane continued to that
+texel, so that a tilted surface does not shadow itself. Nothing here is differentiable.
+"""
+
+import dataclasses
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from relight3d.core.rotation import matrix_from_quaternion
+from relight3d.core.types import Cameras, Gaussians, Raster
+
+_MIN_PLANE_COSINE = 0.15
+"""Planes seen at a flatter angle than this (cosine) count with their centres' depth."""
+_MAX_SLOPE = 6.0
+"""Receiver planes are continued to neighbouring texels with at most this slope."""
+_EMPTY = 1e-4
+
+
+class Rasterize(Protocol):
+    """The part of `backends.interface.Rasterizer` that is needed here."""
+
+    def __call__(
+        self,
+        gaussians: Gaussians,
+        features: Float[Tensor, "N F"] | Float[Tensor, "C N F"],
+        cameras: Cameras,
+    ) -> Raster:
+        """Composite `features` front to back into every camera."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class ShadowMaps:
+    """Where light from each of C cameras' positions first meets the splats, and how surely."""
+
+    cameras: Cameras
+    depth: Float[Tensor, "C S S"]
+    """Camera z; undefined where alpha is 0."""
+    alpha: Float[Tensor, "C S S"]
+
+
+def look_along(
+    eyes: Float[Tensor, "C 3"],
+    forward: Float[Tensor, "C 3"],
+    tan_half_angle: float,
+    resolution_px: int,
+) -> Cameras:
+    """Square cameras at `eyes` looking along unit `forward`; roll is arbitrary but fixed."""
+    flat = forward[:, 2:].abs() > 0.9
+    x_axis, z_axis = forward.new_tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
+    down = -torch.where(flat, x_axis, z_axis)
+    right = torch.nn.functional.normalize(torch.linalg.cross(down, forward), dim=-1)
+    rotation = torch.stack([right, torch.linalg.cross(forward, right), forward], 1)
+    pose = torch.eye(4).to(eyes).repeat(len(eyes), 1, 1)
+    pose[:, :3, :3] = rotation
+    pose[:, :3, 3] = -(rotation @ eyes[:, :, None])[..., 0]
+    half = 0.5 * resolution_px
+    focal = half / tan_half_angle
+    intrinsics = eyes.new_tensor([[focal, 0.0, half], [0.0, focal, half], [0.0, 0.0, 1.0]])
+    return Cameras(pose, intrinsics.repeat(len(eyes), 1, 1), resolution_px, resolution_px)
+
+
+@torch.no_grad()
+def render_shadow_maps(gaussians: Gaussians, cameras: Cameras, rasterize: Rasterize) -> ShadowMaps:
+    """Draw the splats' planes into every camera; a splat's normal is its shortest axis."""
+    axes = matrix_from_quaternion(gaussians.quats_wxyz)
+    thinnest = gaussians.scales.argmin(-1)[:, None, None].expand(-1, 3, 1)
+    normals = axes.gather(2, thinnest)[..., 0]
+    centers = _to_camera(cameras, gaussians.means)
+    planes = normals @ cameras.world_to_camera[:, :3, :3].transpose(1, 2)
+    offset = (planes * centers).sum(-1, keepdim=True)
+    flip = torch.where(offset > 0.0, -1.0, 1.0).to(planes)  # every plane turned to the camera
+    features = torch.cat([planes * flip, offset * flip, centers[..., 2:]], -1)
+    drawn = rasterize(gaussians, features, cameras)
+    normal, offset, center_z = drawn.features.split([3, 1, 1], -1)
+    facing = (normal * _pixel_rays(cameras)).sum(-1)
+    steep = facing < -_MIN_PLANE_COSINE * normal.norm(dim=-1).clamp_min(_EMPTY)
+    alpha = drawn.alpha[..., 0]
+    by_center = center_z[..., 0] / alpha.clamp_min(_EMPTY)
+    depth = torch.where(steep, offset[..., 0] / torch.where(steep, facing, -1.0), by_center)
+    return ShadowMaps(cameras, depth, alpha)
+
+
+@torch.no_grad()
+def lit_fraction(
+    maps: ShadowMaps,
+    points: Float[Tensor, "N 3"],
+    normals: Float[Tensor, "N 3"] | None,
+    bias: float,
+) -> tuple[Float[Tensor, "C N"], Bool[Tensor, "C N"]]:
+    """How much light reaches each point, by percentage-closer filtering, and whether it was seen.
+
+    Args:
+        maps: From `render_shadow_maps`.
+        points: World positions.
+        normals: Unit; points are moved by `bias` along them and their planes continued to the
+            texels compared with. None: points in free space.
+        bias: World units. An occluder nearer than this to the receiver casts no shadow, one
+            farther than twice this a full one.
+
+    Returns:
+        (share in [0, 1], 1 outside the map; whether the point projects into the map).
+    """
+    moved = points if normals is None else points + bias * normals
+    local = _to_camera(maps.cameras, moved)
+    z = local[..., 2].clamp_min(1e-9)
+    focal, center = maps.cameras.intrinsics[:, :1, 0], maps.cameras.intrinsics[:, :1, 2]
+    x, y = local[..., 0] / z * focal + center, local[..., 1] / z * focal + center
+    size = maps.depth.shape[-1]
+    inside = (local[..., 2] > 0.0) & (x > 0.0) & (x < size) & (y > 0.0) & (y < size)
+    slope_x, slope_y = _plane_slopes(maps.cameras, local, normals)
+    left, top = (x - 0.5).floor(), (y - 0.5).floor()
+    table = torch.stack([maps.depth, maps.alpha], -1).flatten(1, 2)
+    shadow = torch.zeros_like(z)
+    for dx, dy in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        column, row = left + dx, top + dy
+        off_x, off_y = column + 0.5 - x, row + 0.5 - y  # pixels from the point to the texel
+        weight = (1.0 - off_x.abs()) * (1.0 - off_y.abs())
+        texel = row.clamp(0, size - 1) * size + column.clamp(0, size - 1)
+        found = table.gather(1, texel.long()[..., None].expand(-1, -1, 2))
+        receiver = z + (slope_x * off_x + slope_y * off_y) * z / focal
+        behind = ((receiver - found[..., 0] - bias) / bias).clamp(0.0, 1.0)
+        shadow += weight * behind * found[..., 1]
+    return torch.where(inside, 1.0 - shadow, 1.0).clamp(0.0, 1.0), inside
+
+
+def _plane_slopes(
+    cameras: Cameras, local: Float[Tensor, "C N 3"], normals: Float[Tensor, "N 3"] | None
+) -> tuple[Tensor, Tensor]:
+    """Change of depth per unit of sideways motion along each receiver's plane."""
+    if normals is None:
+        nothing = torch.zeros_like(local[..., 0])
+        return nothing, nothing
+    planes = normals @ cameras.world_to_camera[:, :3, :3].transpose(1, 2)
+    ray_cosine = (planes * local).sum(-1) / local[..., 2].clamp_min(1e-9)
+    divisor = torch.where(ray_cosine.abs() < 1e-3, 1e-3, ray_cosine)
+    slopes = -planes[..., :2] / divisor[..., None]
+    length = slopes.norm(dim=-1, keepdim=True).clamp_min(1e-9)
+    slopes = slopes * (_MAX_SLOPE / length).clamp_max(1.0)
+    return slopes[..., 0], slopes[..., 1]
+
+
+def _to_camera(cameras: Cameras, points: Float[Tensor, "N 3"]) -> Float[Tensor, "C N 3"]:
+    pose = cameras.world_to_camera
+    return points @ pose[:, :3, :3].transpose(1, 2) + pose[:, None, :3, 3]
+
+
+def _pixel_rays(cameras: Cameras) -> Float[Tensor, "C S S 3"]:
+    """Rays through pixel centres with z = 1, in camera axes."""
+    size, intrinsics = cameras.width_px, cameras.intrinsics
+    pixel = torch.arange(size, device=intrinsics.device, dtype=intrinsics.dtype) + 0.5
+    slope = (pixel - intrinsics[:, :1, 2]) / intrinsics[:, :1, 0]
+    x, y = slope[:, None, :].expand(-1, size, -1), slope[:, :, None].expand(-1, -1, size)
+    return torch.stack([x, y, torch.ones_like(x)], -1)
