@@ -1,0 +1,11 @@
+"""Room 1: any source of photos to one `Capture`. `load` reads, `import_capture` writes one.
+
+Frames, lenses and colour spaces are converted here, at the door. Layouts read: our own capture
+folder, nerfstudio / instant-ngp / Blender / NRHints transforms, TensoIR-Synthetic, COLMAP;
+`import_capture` also takes photo folders and videos and finds the poses.
+"""
+
+from relight3d.capture.loading import load
+from relight3d.capture.photos import load_photo, load_photos
+
+__all__ = ["load", "load_photo", "load_photos"]

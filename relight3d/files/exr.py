@@ -81,6 +81,20 @@ def read_exr(path: Path) -> tuple[Float[np.ndarray, "H W C"], tuple[str, ...]]:
     return pixels, names
 
 
+def declared_picture(path: Path) -> tuple[int, int, tuple[str, ...]]:
+    """Width, height (display window) and channel names from the header alone.
+
+    Raises:
+        FileFormatError: As `read_exr`, except for damage to the pixels.
+    """
+    file_size(path, _WHAT)
+    header = _read_header(path)
+    (left, top), (right, bottom) = (_corner(header, "displayWindow", i) for i in (0, 1))
+    width, height = right - left + 1, bottom - top + 1
+    check_picture_size(path, _WHAT, width, height)
+    return width, height, _ordered([channel.name for channel in header["channels"]])
+
+
 def read_exr_rgb(
     path: Path,
 ) -> tuple[Float[np.ndarray, "H W 3"], Float[np.ndarray, "H W 1"] | None]:

@@ -1,0 +1,49 @@
+"""Views to photos in memory."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from relight3d.core.color import srgb_from_linear
+from relight3d.core.errors import CaptureError
+from relight3d.core.photos import Photo
+from relight3d.core.views import View
+from relight3d.files.images import read_image, read_mask
+
+
+def load_photos(views: Sequence[View]) -> list[Photo]:
+    """Decode the photos of some views, in order. See `load_photo`."""
+    return [load_photo(view) for view in views]
+
+
+def load_photo(view: View) -> Photo:
+    """Decode one photo and its mask; a mask file wins over the picture's own alpha.
+
+    8-bit photos stay 8-bit. Linear pictures are encoded to sRGB and clipped at 1.
+
+    Raises:
+        CaptureError: The picture or the mask has not the view's size any more.
+        FileFormatError: A file that cannot be decoded.
+    """
+    image = read_image(view.image_path)
+    height, width = image.pixels.shape[:2]
+    if (width, height) != (view.width_px, view.height_px):
+        raise CaptureError(
+            f"{view.image_path} is {width} x {height} pixels, the capture says {view.width_px} x "
+            f"{view.height_px}. Restore the picture or import the capture again."
+        )
+    if image.color_space == "linear":
+        pixels = srgb_from_linear(torch.from_numpy(image.pixels)).clamp(0, 1)
+    elif image.bits == 8:
+        pixels = torch.from_numpy(_bytes(image.pixels))
+    else:
+        pixels = torch.from_numpy(image.pixels)
+    coverage = image.alpha
+    if view.mask_path is not None:
+        coverage = read_mask(view.mask_path, (width, height))
+    return Photo(view, pixels, None if coverage is None else torch.from_numpy(_bytes(coverage)))
+
+
+def _bytes(values: np.ndarray) -> np.ndarray:
+    return np.rint(values * 255).astype(np.uint8)

@@ -1,0 +1,230 @@
+"""nerfstudio, instant-ngp, Blender and NRHints: `transforms*.json`, and our own capture folder.
+
+Sources: docs.nerf.studio "Data conventions"; Mildenhall et al. 2020 (transforms_{train,test}.json);
+Zeng et al. 2023 (NRHints: pl_pos, pl_intensity). Extra keys of our own are in `transforms_write`.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from relight3d.capture.fields import number, records, table, text, texts, vector
+from relight3d.capture.intrinsics import frame_intrinsics
+from relight3d.capture.points_ply import read_points
+from relight3d.capture.poses import checked_rigid, from_opengl
+from relight3d.capture.source import Lens, Source
+from relight3d.core.errors import CaptureError
+from relight3d.core.types import PointLight
+from relight3d.core.views import (
+    SHARED_ENVIRONMENT, Capture, Similarity, Split, View, ViewLight,
+)  # fmt: skip
+from relight3d.files.images import SUFFIXES, image_info
+from relight3d.files.safety import read_json, resolve_inside
+
+FORMAT_KEY = "relight3d_capture"
+FORMAT_VERSION = 1
+_SPLIT_FILES = {"train": "transforms_train.json", "test": "transforms_test.json"}
+_MAPS = ("albedo", "normal", "roughness", "metallic")
+
+
+def transforms_files(root: Path) -> dict[Split | None, Path]:
+    """The files that describe the folder, by split; None stands for a file of all views."""
+    found: dict[Split | None, Path] = {
+        cast(Split, split): root / name
+        for split, name in _SPLIT_FILES.items()
+        if (root / name).is_file()
+    }
+    validation = root / "transforms_val.json"
+    if "train" in found:
+        if "test" not in found and validation.is_file():
+            found["test"] = validation
+        return found
+    return {None: root / "transforms.json"} if (root / "transforms.json").is_file() else {}
+
+
+def read_transforms(root: Path, files: Mapping[Split | None, Path]) -> Source:
+    """Read the files of `transforms_files`.
+
+    Raises:
+        CaptureError: A field, pose or picture size that cannot be used; names file and frame.
+        FileFormatError: A file that cannot be read, or a path that leaves the folder.
+    """
+    views: list[View] = []
+    lenses: dict[str, Lens] = {}
+    content: Mapping = {}
+    for split, path in files.items():
+        content = read_json(path)
+        where = f"{path}"
+        splits = _named_splits(content, where)
+        for index, frame in enumerate(records(content, "frames", where)):
+            view, lens = _view(root, content, frame, f"{path}, frame {index}", split, splits)
+            if view is None:
+                continue
+            views.append(view)
+            if lens is not None:
+                lenses[view.name] = lens
+    own = FORMAT_KEY in content
+    if own:
+        _check_version(content, root)
+    named = text(content, "ply_file_path", str(root))
+    xyz, rgb = (None, None) if named is None else _points(root, named)
+    capture = Capture(
+        root=root,
+        views=tuple(views),
+        kind="scene" if content.get("kind") == "scene" else "object",
+        points=xyz,
+        points_rgb=rgb,
+        capture_from_source=_similarity(content, root) if own else Similarity(),
+        environments={
+            name: resolve_inside(root, str(file), "environments")
+            for name, file in table(content, "environments", str(root)).items()
+        },
+    )
+    return Source(capture, lenses, layout="transforms.json", is_normalised=own)
+
+
+def _view(
+    root: Path, content: Mapping, frame: Mapping, where: str, split: Split | None,
+    splits: Mapping[str, str],
+) -> tuple[View | None, Lens | None]:  # fmt: skip
+    """One frame; (None, None) for a frame of the validation split beside a test split."""
+    named = text(frame, "file_path", where)
+    if not named:
+        raise CaptureError(f"{where}: 'file_path' is missing. Restore the file.")
+    which = split or splits.get(_plain(named)) or text(frame, "split", where)
+    if which is None:
+        which = "train"
+    if which == "val":
+        if "test" in splits.values():
+            return None, None
+        which = "test"
+    if which not in ("train", "test"):
+        raise CaptureError(f"{where}: the split {which!r} is neither train, val nor test.")
+    path = _picture(root, named, f"{where}, file_path")
+    info = image_info(path)
+    lens, matrix = frame_intrinsics(
+        {**content, **frame}, (info.width_px, info.height_px), where, path
+    )
+    if "transform_matrix" not in frame:
+        raise CaptureError(f"{where}: 'transform_matrix' is missing, so the photo has no pose.")
+    mask = text(frame, "mask_path", where)
+    view = View(
+        name=text(frame, "name", where) or _name(named, path),
+        image_path=path,
+        width_px=info.width_px,
+        height_px=info.height_px,
+        intrinsics=matrix,
+        world_to_camera=from_opengl(frame["transform_matrix"], f"{where} ({named})"),
+        split=cast(Split, which),
+        mask_path=None if mask is None else _mask(root, mask, where),
+        color_space=info.color_space,
+        light=_light(frame, where),
+        exposure=number(frame, "exposure", where, default=None, low=1e-12, high=1e12),
+        truth=_truth(root, path, frame, where),
+    )
+    return view, lens
+
+
+def _plain(named: str) -> str:
+    return named.replace("\\", "/").removeprefix("./")
+
+
+def _name(named: str, path: Path) -> str:
+    """Unique as the path is: 'images/a.png' becomes 'a', 'left/a.png' becomes 'left_a'."""
+    parts = [part for part in Path(_plain(named)).with_suffix("").parts if part not in ("images",)]
+    return "_".join(parts) or path.stem
+
+
+def _picture(root: Path, named: str, where: str) -> Path:
+    """The picture a frame names; Blender's and NRHints' frames leave the suffix out."""
+    path = resolve_inside(root, named, where)
+    if path.suffix.lower() not in SUFFIXES:
+        for suffix in SUFFIXES:
+            candidate = resolve_inside(root, named + suffix, where)
+            if candidate.is_file():
+                return candidate
+    if not path.is_file():
+        raise CaptureError(
+            f"{where}: the picture {path} does not exist. Restore it or remove the frame."
+        )
+    return path
+
+
+def _mask(root: Path, named: str, where: str) -> Path:
+    path = resolve_inside(root, named, f"{where}, mask_path")
+    if not path.is_file():
+        raise CaptureError(
+            f"{where}: the mask {path} does not exist. Restore it, or mask_path out."
+        )
+    return path
+
+
+def _named_splits(content: Mapping, where: str) -> dict[str, str]:
+    """nerfstudio's {train,val,test}_filenames as path -> split; test wins over val over train."""
+    splits: dict[str, str] = {}
+    for split in ("train", "val", "test"):
+        splits.update({_plain(name): split for name in texts(content, f"{split}_filenames", where)})
+    return splits
+
+
+def _light(frame: Mapping, where: str) -> ViewLight:
+    if "pl_pos" in frame:  # NRHints
+        intensity = vector(frame, "pl_intensity", where) if "pl_intensity" in frame else (1.0,) * 3
+        return ViewLight(None, 0.0, (_point(vector(frame, "pl_pos", where), intensity, where),))
+    if "light" not in frame:
+        return ViewLight()
+    record = table(frame, "light", where)
+    points = records(record, "points", where) if "points" in record else []
+    return ViewLight(
+        environment=text(record, "environment", where, SHARED_ENVIRONMENT)
+        if record.get("environment", "") is not None else None,
+        rotation_rad=number(record, "rotation_rad", where, default=0.0),
+        points=tuple(
+            _point(vector(p, "position", where), vector(p, "intensity_linear", where), where)
+            for p in points
+        ),
+    )  # fmt: skip
+
+
+def _point(position: tuple, intensity: tuple, where: str) -> PointLight:
+    if min(intensity) < 0:
+        raise CaptureError(f"{where}: a point light has the negative intensity {intensity}.")
+    return PointLight(position, intensity)
+
+
+def _truth(root: Path, picture: Path, frame: Mapping, where: str) -> dict[str, Path]:
+    """Maps for scoring: named by our own key, or beside the picture as r_000_albedo.png."""
+    named = {
+        str(key): resolve_inside(root, str(value), f"{where}, truth")
+        for key, value in table(frame, "truth", where).items()
+    }
+    beside = {key: picture.with_name(f"{picture.stem}_{key}.png") for key in _MAPS}
+    beside["depth"] = picture.with_name(f"{picture.stem}_depth.npy")
+    found = {key: path for key, path in {**beside, **named}.items() if path.is_file()}
+    for path in found.values():
+        resolve_inside(root, str(path.relative_to(Path(root).resolve())), f"{where}, truth")
+    return found
+
+
+def _points(root: Path, named: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+    path = resolve_inside(root, named, "ply_file_path")
+    return read_points(path) if path.is_file() else (None, None)
+
+
+def _check_version(content: Mapping, root: Path) -> None:
+    version = content.get(FORMAT_KEY)
+    if version != FORMAT_VERSION:
+        raise CaptureError(
+            f"The capture {root} is of format {str(version)[:20]!r}; this version reads "
+            f"{FORMAT_VERSION}. Import it again from its source."
+        )
+
+
+def _similarity(content: Mapping, root: Path) -> Similarity:
+    """x_capture = applied_scale * applied_transform @ x_source, as nerfstudio composes them."""
+    where = f"{root / 'transforms.json'}, applied_transform"
+    rigid = checked_rigid(content.get("applied_transform", np.eye(4)[:3].tolist()), where)
+    scale = number(content, "applied_scale", where, default=1.0, low=1e-12, high=1e12)
+    return Similarity(rigid[:3, :3], scale * rigid[:3, 3], scale)
