@@ -67,7 +67,7 @@ def specular_f0(
     return torch.lerp(torch.full_like(albedo, DIELECTRIC_F0), albedo, metallic.expand_as(albedo))
 
 
-def evaluate(  # noqa: PLR0917 (three vectors, three properties: the order of every BRDF)
+def evaluate(
     normal: Float[Tensor, "*#batch 3"],
     view: Float[Tensor, "*#batch 3"],
     light: Float[Tensor, "*#batch 3"],

@@ -73,7 +73,7 @@ def trace_visibility(
         batch: Shadow maps drawn at once.
 
     Returns:
-        1 = unoccluded. A point on a closed body is shadowed by it from directions below its horizon.
+        1 = unoccluded. A closed body shadows its own points from directions below their horizon.
     """
     sphere = bounding_sphere(gaussians) if sphere is None else sphere
     bias = 3.0 * sphere.radius / resolution_px if bias is None else bias
