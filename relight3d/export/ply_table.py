@@ -89,12 +89,12 @@ def _ascii_rows(
     with warnings.catch_warnings():  # numpy warns where text stops being numbers
         warnings.simplefilter("error", DeprecationWarning)
         try:
-            values = np.fromstring(data[header.size_bytes :], np.float64, count, sep=" ")
+            values = np.fromstring(data[header.size_bytes :], np.float64, sep=" ")
         except (ValueError, DeprecationWarning) as error:
             raise FileFormatError("is cut off, or has something that is not a number") from error
     if values.size < count:
         raise FileFormatError(f"is cut off: {vertex.count:,} vertices are promised, fewer follow")
-    values = values[skipped:].reshape(-1, width)
+    values = values[skipped:count].reshape(-1, width)
     rows = np.empty(vertex.count, [(name, "f8") for name, _ in vertex.properties])
     for index, (name, _) in enumerate(vertex.properties):
         rows[name] = values[:, index]
