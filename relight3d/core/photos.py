@@ -42,3 +42,33 @@ def cameras_of(views: Sequence[View]) -> Cameras:
         width_px=width,
         height_px=height,
     )
+
+
+Window = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in pixels, the last two exclusive."""
+
+
+def object_window(photo: Photo, margin_px: int) -> Window:
+    """The smallest window that holds the photo's mask and a margin; the whole frame without one."""
+    height, width = photo.pixels.shape[:2]
+    if photo.coverage is None or not photo.coverage.any():
+        return (0, 0, width, height)
+    covered = photo.coverage[..., 0] > 0
+    rows, columns = covered.any(1).nonzero()[:, 0], covered.any(0).nonzero()[:, 0]
+    return (
+        max(0, int(columns[0]) - margin_px),
+        max(0, int(rows[0]) - margin_px),
+        min(width, int(columns[-1]) + 1 + margin_px),
+        min(height, int(rows[-1]) + 1 + margin_px),
+    )
+
+
+def crop_cameras(cameras: Cameras, window: Window) -> Cameras:
+    """The same cameras, seeing only a window of their frames."""
+    x0, y0, x1, y1 = window
+    intrinsics = cameras.intrinsics.clone()
+    intrinsics[:, 0, 2] -= x0
+    intrinsics[:, 1, 2] -= y0
+    return dataclasses.replace(
+        cameras, intrinsics=intrinsics, width_px=x1 - x0, height_px=y1 - y0
+    )

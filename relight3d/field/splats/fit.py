@@ -10,7 +10,7 @@ from relight3d.backends.interface import Rasterizer
 from relight3d.core.adam import Adam
 from relight3d.core.errors import CaptureError
 from relight3d.core.job import step_generator
-from relight3d.core.photos import Photo, cameras_of
+from relight3d.core.photos import Photo, cameras_of, crop_cameras, object_window
 from relight3d.core.planes import facing, plane_distance, splat_normals
 from relight3d.core.radiance import radiance_srgb
 from relight3d.core.types import Cameras, Gaussians, Splats
@@ -18,6 +18,11 @@ from relight3d.field.config import FieldConfig
 from relight3d.field.splats import densify
 from relight3d.field.splats.initialize import scene_sphere
 from relight3d.field.splats.objective import Rendered, loss_terms
+
+CROP_MARGIN_PX = 12
+WHOLE_FRAME_EVERY = 8
+"""Most steps look only at the window around the object's mask, where there is one; every eighth
+sees the whole frame, so that nothing can settle outside of all windows."""
 
 
 class SplatFit:
@@ -55,6 +60,7 @@ class SplatFit:
         self.photos, self.config, self.rasterize, self.seed = photos, config, rasterize, seed
         self.total_steps, self.steps_done = config.steps, 0
         self.cameras = [cameras_of([photo.view]).to(device) for photo in photos]
+        self.windows = [object_window(photo, CROP_MARGIN_PX) for photo in photos]
         self.device = torch.device(device)
         self.extent = capture_extent(photos)
         self.optimizer = Adam()
@@ -74,10 +80,15 @@ class SplatFit:
         generator = step_generator(self.seed, self.name, step)
         index = self._photo_index(step)
         photo, cameras = self.photos[index], self.cameras[index]
-        mask = photo.alpha()
+        target, mask = photo.srgb(), photo.alpha()
+        if step % WHOLE_FRAME_EVERY:
+            x0, y0, x1, y1 = self.windows[index]
+            cameras = crop_cameras(cameras, (x0, y0, x1, y1))
+            target = target[y0:y1, x0:x1]
+            mask = None if mask is None else mask[y0:y1, x0:x1]
         background = torch.rand(3, generator=generator) if mask is not None else torch.zeros(3)
         background = background.to(self.device)
-        target = photo.srgb().to(self.device)
+        target = target.to(self.device)
         if mask is not None:
             mask = mask.to(self.device)
             target = target * mask + (1 - mask) * background
