@@ -6,7 +6,7 @@ VENV ?= .venv
 DEMO ?= demo/run
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-NATIVE := $(shell find relight3d scripts -name '*.cpp' -o -name '*.hpp' -o -name '*.h' -o -name 'build_*.py')
+NATIVE := $(shell find relight3d -name '*.cpp' -o -name '*.h' -o -name 'build*.py')
 
 .PHONY: help setup demo test lint format clean
 
@@ -26,6 +26,15 @@ $(STAMP): pyproject.toml constraints.txt $(NATIVE)
 	  echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/relight3d train data/demo --preset cpu-fast --out $(DEMO) --overwrite
+	$(BIN)/relight3d render $(DEMO) --views turntable --env data/demo/envmaps/kloppenheim_05.hdr --out $(DEMO)/turntable
+	$(BIN)/relight3d export $(DEMO) --format ply --out $(DEMO)/asset.ply
+	@echo
+	@echo "Look at  $(DEMO)/report.html            photos beside renders, materials, scores"
+	@echo "         $(DEMO)/turntable/rgb.mp4      the object under a sunny sky"
+	@echo "         $(DEMO)/asset.ply              splats with materials, for any 3DGS viewer"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

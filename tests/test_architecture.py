@@ -1,5 +1,6 @@
 """The walls of the house, and proof that each alarm rings when its wall is broken."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import house
 import pytest
+
+from relight3d.cli import COMMANDS
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -171,3 +174,33 @@ def test_a_broken_layer_is_noticed(tmp_path: Path, where: str, source: str) -> N
     result = lint_imports(tmp_path)
     assert result.returncode != 0
     assert where.split("/", maxsplit=1)[0] in result.stdout + result.stderr
+
+
+def libraries_loaded_by(statement: str) -> set[str]:
+    """Top-level modules in memory after a statement ran, or left, in a fresh interpreter."""
+    code = f"""
+import json, sys
+try:
+    {statement}
+except SystemExit as leaving:
+    assert not leaving.code, leaving.code
+print("\\n" + json.dumps(sorted({{name.split(".")[0] for name in sys.modules}})))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    return set(json.loads(result.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([name, "--help"] for name in COMMANDS)])
+def test_help_starts_without_torch(arguments: list[str]) -> None:
+    loaded = libraries_loaded_by(
+        f"from relight3d.cli import main; sys.argv[1:] = {arguments}; main()"
+    )
+    assert "relight3d" in loaded
+    assert not loaded & {"torch", "cv2", "pycolmap", "gsplat"}
+
+
+def test_a_heavy_start_is_noticed() -> None:
+    assert "torch" in libraries_loaded_by("import relight3d.core.types")

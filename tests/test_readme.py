@@ -16,9 +16,9 @@ def text_of(name: str) -> str:
 
 
 def commands(text: str) -> dict[str, set[str]]:
-    """Subcommand -> options written beside it, on every line that runs relight3d."""
+    """Subcommand -> options written beside it, in code blocks and tables."""
     found: dict[str, set[str]] = {}
-    for line in text.splitlines():
+    for line in (line for line in text.splitlines() if line.startswith(("    ", "|"))):
         for call in re.split(r"(?=relight3d [a-z])", line)[1:]:
             name = call.split()[1].strip("`|/.,;")
             shown = re.split(r"\s#\s", call)[0]
