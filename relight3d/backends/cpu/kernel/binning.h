@@ -112,7 +112,7 @@ inline void fill_tile_lists(View &view, const DepthKey *keys, size_t n, size_t i
   }
   view.tile_start[tiles] = sum;
   view.list.reset(intersections + 1);
-  if (keep_positions) view.position.reset(intersections + POSITION_PADDING);
+  if (keep_positions) view.position.reset(intersections + READ_AHEAD + 1);
   parallel(threads, [&](int t) {
     for (size_t i = 0; i < span_counts[t]; i++) {
       const Span &span = spans[t][i];

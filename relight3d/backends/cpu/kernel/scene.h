@@ -46,7 +46,7 @@ constexpr float ALPHA_MAX = 0.999f;
 constexpr float OUTLINE_MARGIN = 2e-3f;
 
 constexpr int TILE = 16;
-constexpr size_t POSITION_PADDING = 8;  // entries read ahead, never used
+constexpr size_t READ_AHEAD = 12;  // entries of `position` read ahead to prefetch rows
 constexpr int MAX_CHANNELS = 32;  // composited at once; more are done in passes
 
 struct Camera {

@@ -17,44 +17,42 @@ struct Totals {
   bool splats_started;    // earlier cameras to the other outputs
 };
 
-// Adds a splat's rows of this band to its moments and features, in the order of its tiles: the order
-// of summation, and so every bit, is the same however the tiles were divided into bands.
+// Adds a splat's rows of this band to `sums`, in the order of its tiles: the order of summation, and
+// so every bit, is the same however the tiles were divided into bands.
 template <int CP>
-inline bool reduce_rows(const View &view, const Rows &rows, uint32_t band_end, size_t i, Totals &to,
-                        float *moments, float *features) {
-  constexpr size_t AHEAD = POSITION_PADDING - 2;
+inline void reduce_rows(const View &view, const Rows &rows, uint32_t band_end, size_t i, Totals &to,
+                        float *sums) {
+  constexpr size_t ROW = MOMENTS + CP;
   uint32_t u = to.cursor ? to.cursor[i] : view.first[i], end = view.first[i + 1];
-  bool any = false;
   for (; u < end && view.position[u] < band_end; u++) {
-    size_t row = view.position[u] - rows.begin;
-    uint32_t ahead = view.position[u + AHEAD] - rows.begin;  // the buffer is padded
-    __builtin_prefetch(rows.data + (size_t)ahead * (MOMENTS + CP));
+    size_t row = view.position[u] - rows.begin, ahead = view.position[u + READ_AHEAD] - rows.begin;
+    const float *next = rows.data + ahead * ROW;  // may lie outside the band: only a hint
+    __builtin_prefetch(rows.touched + ahead);
+    for (size_t k = 0; k < ROW; k += 16) __builtin_prefetch(next + k);
     if (!rows.touched[row]) continue;
-    const float *r = rows.data + row * (MOMENTS + CP);
-#pragma GCC unroll 8
-    for (int k = 0; k < 6; k++) moments[k] += r[k];
-#pragma GCC unroll 32
-    for (int k = 0; k < CP; k++) features[k] += r[MOMENTS + k];
-    any = true;
+    const float *r = rows.data + row * ROW;
+#pragma GCC unroll 4
+    for (size_t k = 0; k < ROW; k++) sums[k] += r[k];
   }
   if (to.cursor) to.cursor[i] = u;
-  return any;
 }
 
-// Reduces the rows of splat i, starting from what earlier bands, passes and cameras have left.
+// Reduces the rows of splat i to its moments, starting from what earlier bands, passes and cameras
+// have left; its features go out. Returns whether it met any tile.
 template <int CP>
 inline bool reduce_splat(const View &view, const Rows &rows, uint32_t band_end, size_t i, Totals &to,
                          float *moments) {
-  alignas(64) float features[CP] = {};
+  alignas(64) float sums[MOMENTS + CP] = {};
   float *out = to.out.features + i * to.stride;
+  size_t bytes = to.channels * sizeof(float);
   bool any = view.first[i + 1] > view.first[i];
-  if (any && to.moments_started) memcpy(moments, to.moments + i * MOMENTS, MOMENTS * sizeof(float));
-  if (to.features_started) {
-    if (!any) return false;  // what is there stays
-    memcpy(features, out, to.channels * sizeof(float));
+  if (any) {
+    if (to.moments_started) memcpy(sums, to.moments + i * MOMENTS, MOMENTS * sizeof(float));
+    if (to.features_started) memcpy(sums + MOMENTS, out, bytes);
+    reduce_rows<CP>(view, rows, band_end, i, to, sums);
   }
-  if (any) reduce_rows<CP>(view, rows, band_end, i, to, moments, features);
-  memcpy(out, features, to.channels * sizeof(float));
+  memcpy(moments, sums, MOMENTS * sizeof(float));
+  if (any || !to.features_started) memcpy(out, sums + MOMENTS, to.channels == CP ? CP * sizeof(float) : bytes);
   return any;
 }
 

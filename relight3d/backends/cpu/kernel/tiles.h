@@ -11,6 +11,7 @@ constexpr int BLOCK_W = L >= 8 ? 4 : 2, BLOCK_H = L / BLOCK_W;
 constexpr int BLOCKS_X = TILE / BLOCK_W, BLOCKS_Y = TILE / BLOCK_H, BLOCKS = BLOCKS_X * BLOCKS_Y;
 constexpr int CHUNK = 128;  // list entries taken at a time, so that the scratch stays in L1 and L2
 constexpr int MOMENTS = 8;  // 1, x, y, xx, xy, yy and two zeros
+typedef float Moments __attribute__((vector_size(MOMENTS * 4)));
 static_assert(BLOCKS <= 64 && BLOCKS % L == 0, "a block mask has 64 bits");
 
 typedef uint64_t BlockMask;
@@ -22,20 +23,19 @@ inline int first_of(BlockMask m) { return __builtin_ctzll(m); }
 struct TileTables {
   Floats left[BLOCKS / L], right[BLOCKS / L], top[BLOCKS / L], bottom[BLOCKS / L];  // outer pixel centres
   Floats x[BLOCKS], y[BLOCKS];                                                      // pixel centres
-  alignas(64) float basis[BLOCKS][L][MOMENTS];  // monomials about the tile's centre
+  Moments basis[L];  // monomials of a block's pixels about its centre
 
   TileTables() {
     for (int b = 0; b < BLOCKS; b++) {
       float x0 = float(b % BLOCKS_X * BLOCK_W), y0 = float(b / BLOCKS_X * BLOCK_H);
       left[b / L][b % L] = x0 + 0.5f, right[b / L][b % L] = x0 + BLOCK_W - 0.5f;
       top[b / L][b % L] = y0 + 0.5f, bottom[b / L][b % L] = y0 + BLOCK_H - 0.5f;
-      for (int p = 0; p < L; p++) {
-        float px = x0 + p % BLOCK_W + 0.5f, py = y0 + p / BLOCK_W + 0.5f;
-        x[b][p] = px, y[b][p] = py;
-        px -= TILE / 2, py -= TILE / 2;
-        const float values[MOMENTS] = {1, px, py, px * px, px * py, py * py, 0, 0};
-        memcpy(basis[b][p], values, sizeof values);
-      }
+      for (int p = 0; p < L; p++)
+        x[b][p] = x0 + p % BLOCK_W + 0.5f, y[b][p] = y0 + p / BLOCK_W + 0.5f;
+    }
+    for (int p = 0; p < L; p++) {
+      float dx = p % BLOCK_W + 0.5f - 0.5f * BLOCK_W, dy = p / BLOCK_W + 0.5f - 0.5f * BLOCK_H;
+      basis[p] = Moments{1, dx, dy, dx * dx, dx * dy, dy * dy, 0, 0};
     }
   }
 };

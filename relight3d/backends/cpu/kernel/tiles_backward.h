@@ -30,7 +30,8 @@ template <int CP> struct BackwardScratch {
   int block_last[BLOCKS];
   alignas(64) Floats v[BLOCKS][CP];           // gradient of the pixels, by channel
   alignas(64) float v_pixels[BLOCKS][L][CP];  // and by pixel
-  alignas(64) float v_features[CHUNK][CP], moments[CHUNK][MOMENTS];
+  alignas(64) float v_features[CHUNK][CP];
+  Moments moments[CHUNK];
 };
 
 template <int CP>
@@ -108,50 +109,56 @@ template <int CP> inline int differentiate_block(BackwardScratch<CP> &w, int b, 
   return count;
 }
 
-// out[entry] += factors[entry] . right: [entries, pixels] x [pixels, WIDTH], `right` in registers.
-template <int WIDTH, int STRIDE>
-inline void multiply_add(const Floats *factors, const uint16_t *entries, int count, const float *right,
-                         float *out) {
-  typedef float Row __attribute__((vector_size(WIDTH * 4)));
-  Row r[L];
+// v_features[entry] += weights[entry] . v_pixels: [entries, pixels] x [pixels, channels], the right
+// factor in registers.
+template <int CP> inline void gather_features(BackwardScratch<CP> &w, int b, int count) {
+  constexpr int V = CP < L ? CP : L;
+  typedef float Row __attribute__((vector_size(V * 4)));
+  for (int k0 = 0; k0 < CP; k0 += V) {
+    Row v[L];
 #pragma GCC unroll 16
-  for (int p = 0; p < L; p++) memcpy(&r[p], right + p * STRIDE, sizeof(Row));
-  for (int q = 0; q < count; q++) {
-    Row *to = (Row *)(out + entries[q] * STRIDE), even = *to, odd = {};
-    const float *f = (const float *)&factors[q];
+    for (int p = 0; p < L; p++) v[p] = *(const Row *)(w.v_pixels[b][p] + k0);
+    for (int q = 0; q < count; q++) {
+      Row *to = (Row *)(w.v_features[w.weighted[q]] + k0), even = *to, odd = {};
+      const float *f = (const float *)&w.weights[q];
 #pragma GCC unroll 16
-    for (int p = 0; p < L; p += 2) even += f[p] * r[p], odd += f[p + 1] * r[p + 1];
-    *to = even + odd;
+      for (int p = 0; p < L; p += 2) even += f[p] * v[p], odd += f[p + 1] * v[p + 1];
+      *to = even + odd;
+    }
   }
 }
 
-template <int CP> inline void gather_block(BackwardScratch<CP> &w, int b, int count) {
-  constexpr int V = CP < L ? CP : L;
-  for (int k0 = 0; k0 < CP; k0 += V)
-    multiply_add<V, CP>(w.weights, w.weighted, count, w.v_pixels[b][0] + k0, w.v_features[0] + k0);
-  constexpr int M = MOMENTS < L ? MOMENTS : L;
-  for (int k0 = 0; k0 < MOMENTS; k0 += M)
-    multiply_add<M, MOMENTS>(w.v_sigmas, w.weighted, count, TABLES.basis[b][0] + k0, w.moments[0] + k0);
+// Moments about a point (x, y) before the old one: m1 + x m0, m3 + 2 x m1 + x^2 m0, and so on.
+inline Moments moved(Moments m, float x, float y) {
+  const Moments to_x = {0, 1, 0, 1, 1, 0, 0, 0}, to_y = {0, 0, 1, 0, 1, 1, 0, 0};
+  const Moments to_xx = {0, 0, 0, 1, 0, 0, 0, 0}, to_yy = {0, 0, 0, 0, 0, 1, 0, 0};
+  m += x * to_x * permute<0, 0, 0, 1, 2, 0, 0, 0>(m);
+  m += y * to_y * permute<0, 0, 0, 0, 1, 2, 0, 0>(m);
+  return m + (x * to_xx + y * to_yy) * permute<0, 0, 0, 1, 0, 2, 0, 0>(m);
 }
 
-// Moves the moments from the tile's centre to the splat's, and writes the chunk's rows.
+// The same product for the moments of v_sigma, taken about the block's centre and moved to the
+// splat's at once: about the tile's, second moments of small splats would cancel to nothing.
+template <int CP> inline void gather_moments(BackwardScratch<CP> &w, int b, int count) {
+  const float x = b % BLOCKS_X * BLOCK_W + 0.5f * BLOCK_W, y = b / BLOCKS_X * BLOCK_H + 0.5f * BLOCK_H;
+  Moments basis[L];
+#pragma GCC unroll 16
+  for (int p = 0; p < L; p++) basis[p] = TABLES.basis[p];
+  for (int q = 0; q < count; q++) {
+    const Local &g = w.chunk.splats[w.weighted[q]];
+    const float *f = (const float *)&w.v_sigmas[q];
+    Moments even = {}, odd = {};
+#pragma GCC unroll 16
+    for (int p = 0; p < L; p += 2) even += f[p] * basis[p], odd += f[p + 1] * basis[p + 1];
+    w.moments[w.weighted[q]] += moved(even + odd, x - g.x, y - g.y);
+  }
+}
+
 template <int CP> inline void store_rows(const BackwardScratch<CP> &w, int n, uint8_t *touched, float *rows) {
   for (int i = 0; i < n; i++, rows += MOMENTS + CP) {
     touched[i] = w.chunk.met[i];
     if (!w.chunk.met[i]) continue;
-    const float *m = w.moments[i];
-    float x = TILE / 2 - w.chunk.splats[i].x, y = TILE / 2 - w.chunk.splats[i].y, sum = m[0];
-    const float moved[MOMENTS] = {
-        sum,
-        m[1] + x * sum,
-        m[2] + y * sum,
-        m[3] + 2 * x * m[1] + x * x * sum,
-        m[4] + x * m[2] + y * m[1] + x * y * sum,
-        m[5] + 2 * y * m[2] + y * y * sum,
-        0,
-        0,
-    };
-    memcpy(rows, moved, sizeof moved);
+    memcpy(rows, &w.moments[i], sizeof(Moments));
     memcpy(rows + MOMENTS, w.v_features[i], CP * sizeof(float));
   }
 }
@@ -176,7 +183,9 @@ inline void differentiate_tile(const View &view, size_t tile, const Channels &ch
     for (BlockMask m = alive; m; m &= m - 1) {
       int b = first_of(m);
       if (!w.chunk.counts[b]) continue;
-      gather_block<CP>(w, b, differentiate_block<CP>(w, b, offset));
+      int count = differentiate_block<CP>(w, b, offset);
+      gather_features<CP>(w, b, count);
+      gather_moments<CP>(w, b, count);
     }
     store_rows<CP>(w, n, rows.touched + row + offset, rows.data + (row + offset) * (MOMENTS + CP));
   }
