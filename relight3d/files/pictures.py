@@ -63,7 +63,7 @@ def over(
 
 
 def contact_sheet(
-    rows: Sequence[Sequence[UInt8[np.ndarray, "H W C"] | None]],
+    rows: Sequence[Sequence[UInt8[np.ndarray, "_ _ _"] | None]],
     column_labels: Sequence[str] = (),
     row_labels: Sequence[str] = (),
     height_px: int | None = None,
