@@ -42,20 +42,18 @@ class DirectionCells:
     texel_share: Float[Tensor, " T"]
     """Solid angle of each texel over that of its cell."""
 
-    def integrate(self, environment: Float[Tensor, "H W C"]) -> Float[Tensor, "D C"]:
-        """Mean radiance over each cell. Differentiable (linear).
+    def integrate(
+        self, environment: Float[Tensor, "H W C"], rotation_rad: float = 0.0
+    ) -> Float[Tensor, "D C"]:
+        """Mean radiance over each cell, of the map turned counter-clockwise about +z.
 
-        sum_d radiance_d * solid_angle_d equals the energy of the map exactly.
+        sum_d radiance_d * solid_angle_d equals the energy of the map exactly. Differentiable
+        (linear).
         """
-        weighted = environment.flatten(0, 1) * self.texel_share[:, None]
+        turned = latlong.rotate(environment, rotation_rad) if rotation_rad else environment
+        weighted = turned.flatten(0, 1) * self.texel_share[:, None]
         empty = weighted.new_zeros(len(self.directions), weighted.shape[1])
         return empty.index_add(0, self.cell_of_texel, weighted)
-
-    def radiance(
-        self, environment: Float[Tensor, "H W C"], rotation_rad: float
-    ) -> Float[Tensor, "D C"]:
-        """As `integrate`, for the map turned counter-clockwise about +z."""
-        return self.integrate(latlong.rotate(environment, rotation_rad))
 
 
 def direction_cells(directions: Float[Tensor, "D 3"], height: int) -> DirectionCells:

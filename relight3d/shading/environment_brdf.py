@@ -20,6 +20,8 @@ from relight3d.shading.brdf import MIN_ROUGHNESS, ggx_density, schlick_weight, s
 
 TABLE_SIZE = 64
 _SAMPLES = 2048
+_COSINE_RANGE = (1e-3, 0.996)
+"""n.v of the outermost columns: at 0 and 1 the plane of view and normal degenerates."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +52,7 @@ def environment_brdf(
         grid[None, None],
         mode="bilinear",
         padding_mode="border",
-        align_corners=False,
+        align_corners=True,
     )
     return EnvironmentBrdf(*found[0, :, 0, :, None].unbind(0))
 
@@ -87,10 +89,10 @@ def _table_on(device: torch.device, dtype: torch.dtype) -> Float[Tensor, "1 6 S 
 
 @lru_cache(maxsize=2)
 def _table(size: int, samples: int) -> Float[Tensor, "6 size size"]:
-    """Channels as in `EnvironmentBrdf`; rows roughness, columns n.v, at cell centres."""
-    axis = (torch.arange(size, dtype=torch.float64) + 0.5) / size
-    rough_axis = axis.clamp_min(MIN_ROUGHNESS)
-    rows = [_table_row(roughness.expand(size), axis, samples) for roughness in rough_axis]
+    """Channels as in `EnvironmentBrdf`; rows roughness, columns n.v, both from 0 to 1."""
+    axis = torch.linspace(0.0, 1.0, size, dtype=torch.float64)
+    rough_axis, cosines = axis.clamp_min(MIN_ROUGHNESS), axis.clamp(*_COSINE_RANGE)
+    rows = [_table_row(roughness.expand(size), cosines, samples) for roughness in rough_axis]
     scale, bias, along_normal, along_reflection, resultant = torch.stack(rows, 1).unbind(0)
     width = _round_lobe_roughness(resultant, samples) / rough_axis[:, None]
     diffuse = _diffuse_schlick(axis, samples).expand(size, size)
@@ -112,6 +114,8 @@ def _table_row(
     weight = torch.where(valid, 4.0 * masked * n_dot_l * v_dot_h / cos_h, 0.0)
     schlick = schlick_weight(v_dot_h.clamp(0.0, 1.0))
     scale, bias = (weight * (1.0 - schlick)).mean(-1), (weight * schlick).mean(-1)
+    excess = (scale + bias).clamp_min(1.0)  # sampling error at grazing angles, at most 1 %
+    scale, bias = scale / excess, bias / excess
 
     lobe = ggx_density(cos_h, rough) * masked * n_dot_l
     peaked = weight * torch.sqrt(torch.where(valid, lobe, 0.0))

@@ -112,7 +112,7 @@ def lookup(
 
 def downsample(
     environment: Float[Tensor, "H W C"], height: int, width: int | None = None
-) -> Float[Tensor, "h w C"]:
+) -> Float[Tensor, "_ _ C"]:
     """Resize by averaging over solid angle: every output texel holds the energy it covers.
 
     A sun of one texel keeps its whole energy. Works for any pair of sizes (also larger ones, as
@@ -125,19 +125,19 @@ def downsample(
     return torch.einsum("hr,rwc,vw->hvc", by_row, environment, by_column)
 
 
-def _row_edges(count: int) -> Float[Tensor, " count+1"]:
+def _row_edges(count: int) -> Float[Tensor, " edges"]:
     """Row borders in the measure that is uniform over the sphere, -cos(polar angle)."""
     return -torch.cos(torch.linspace(0.0, pi, count + 1, dtype=torch.float64))
 
 
-def _column_edges(count: int) -> Float[Tensor, " count+1"]:
+def _column_edges(count: int) -> Float[Tensor, " edges"]:
     return torch.linspace(0.0, 1.0, count + 1, dtype=torch.float64)
 
 
 def _box_overlap(
-    source: Float[Tensor, " S+1"], target: Float[Tensor, " T+1"]
-) -> Float[Tensor, "T S"]:
-    """Which share of each target box every source box covers; rows sum to 1."""
+    source: Float[Tensor, " source_edges"], target: Float[Tensor, " target_edges"]
+) -> Float[Tensor, "_ _"]:
+    """Which share of each target box every source box covers: [target, source], rows sum to 1."""
     low = torch.maximum(target[:-1, None], source[None, :-1])
     high = torch.minimum(target[1:, None], source[None, 1:])
     return (high - low).clamp_min(0.0) / (target[1:] - target[:-1])[:, None]

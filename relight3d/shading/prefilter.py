@@ -84,8 +84,9 @@ class Prefilter:
     height: int
     """Rows of the environment; it has twice as many columns."""
     levels: int
-    groups: tuple[Float[Tensor, "r F h h"], ...]
-    """Real Fourier-space operators of levels 1.., grouped by the grid they are computed on."""
+    groups: tuple[Float[Tensor, "_ _ _ _"], ...]
+    """Real Fourier-space operators [level, frequency, output row, input row] of levels 1..,
+    grouped by the grid they are computed on."""
     cosine: Float[Tensor, "1 F h h"]
     """The same for irradiance."""
 
@@ -166,7 +167,7 @@ def _grid_height(height: int, roughness: float) -> int:
 def _operator(height: int, roughness: float | None) -> Float[Tensor, "F h h"]:
     """Fourier-space blur [frequency, output row, input row], averaged over input texels."""
     texel = pi / height
-    fine = min(max(ceil(2.0 * texel / _lobe_radius(roughness)), 1), _MAX_SUBSAMPLES)
+    fine = min(max(ceil(2.0 * texel / _lobe_radius(roughness)), 2), _MAX_SUBSAMPLES)
     polar_out = (torch.arange(height, dtype=torch.float64) + 0.5) * texel
     polar_in = (torch.arange(height * fine, dtype=torch.float64) + 0.5) * (texel / fine)
     offsets = (torch.arange(fine, dtype=torch.float64) + 0.5) / fine - 0.5

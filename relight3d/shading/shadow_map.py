@@ -7,7 +7,7 @@ texel, so that a tilted surface does not shadow itself. Nothing here is differen
 """
 
 import dataclasses
-from typing import Protocol
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Bool, Float
@@ -23,17 +23,8 @@ _MAX_SLOPE = 6.0
 _EMPTY = 1e-4
 
 
-class Rasterize(Protocol):
-    """The part of `backends.interface.Rasterizer` that is needed here."""
-
-    def __call__(
-        self,
-        gaussians: Gaussians,
-        features: Float[Tensor, "N F"] | Float[Tensor, "C N F"],
-        cameras: Cameras,
-    ) -> Raster:
-        """Composite `features` front to back into every camera."""
-        ...
+Rasterize = Callable[[Gaussians, Tensor, Cameras], Raster]
+"""The part of `backends.interface.Rasterizer` that is needed here: features [N, F] or [C, N, F]."""
 
 
 @dataclasses.dataclass(frozen=True)
