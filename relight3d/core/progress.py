@@ -59,7 +59,7 @@ class Progress:
         self._stream.flush()
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: int | float) -> str:
     """`9s`, `3:07`, or `1:02:45`."""
     whole = round(seconds)
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60

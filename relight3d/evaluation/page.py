@@ -14,6 +14,9 @@ from jaxtyping import UInt8
 
 from relight3d.files.pictures import encode_webp
 
+Curve = Mapping[str, Sequence[int | float]]
+"""'steps' and 'values' of one scalar."""
+
 _STYLE = """
 :root { color-scheme: light dark; --paper: #fbfaf8; --card: #ffffff; --ink: #1d1f23;
   --soft: #686c75; --line: #e3e1dc; --stage: #dddcd8; --accent: #b4541a;
@@ -21,7 +24,8 @@ _STYLE = """
   --c6: #0e7490; --c7: #71717a; }
 @media (prefers-color-scheme: dark) { :root { --paper: #16171a; --card: #1e2024; --ink: #e8e6e3;
   --soft: #9a9da6; --line: #33363c; --stage: #3a3d43; --accent: #f0935a;
-  --c0: #f0935a; --c1: #63a4e8; --c2: #5bc08c; --c3: #b794f4; --c4: #ecc94b; --c5: #fc8181; --c6: #4fd1d9; --c7: #a1a1aa; } }
+  --c0: #f0935a; --c1: #63a4e8; --c2: #5bc08c; --c3: #b794f4;
+  --c4: #ecc94b; --c5: #fc8181; --c6: #4fd1d9; --c7: #a1a1aa; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
@@ -125,7 +129,7 @@ def folded(summary: str, content: str) -> str:
     return f"<details><summary>{text(summary)}</summary><pre>{text(content)}</pre></details>"
 
 
-def line_chart(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+def line_chart(curves: Mapping[str, Curve]) -> str:
     """Positive curves over steps on a logarithmic scale, as inline SVG with a legend.
 
     Args:
@@ -140,7 +144,7 @@ def line_chart(curves: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
     low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     high = max(high, low + 1)
 
-    def place(x: float, y: float) -> str:
+    def place(x: int | float, y: int | float) -> str:
         across = left + (width - left - 8) * x / last
         down = top + (height - bottom - top) * (high - math.log10(y)) / (high - low)
         return f"{across:.1f},{down:.1f}"
@@ -175,6 +179,6 @@ def card(*body: str) -> str:
     return f'<div class="card">{"".join(body)}</div>'
 
 
-def _points(curve: Mapping[str, Sequence[float]]) -> list[tuple[float, float]]:
+def _points(curve: Curve) -> list[tuple[int | float, int | float]]:
     pairs = zip(curve["steps"], curve["values"], strict=True)
     return [(x, y) for x, y in pairs if y > 0 and math.isfinite(y)]

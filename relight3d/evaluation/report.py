@@ -43,7 +43,7 @@ class ReportContent:
     relit: Sequence[Comparison]
     environments: Mapping[str, Pixels]
     """Name -> recovered light, encoded for a screen."""
-    losses: Mapping[str, Mapping[str, Mapping[str, Sequence[float]]]]
+    losses: Mapping[str, Mapping[str, page.Curve]]
     """Stage -> scalar -> 'steps', 'values'."""
     record: Mapping[str, Any]
     """run.json."""
