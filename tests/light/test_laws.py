@@ -2,6 +2,7 @@
 
 import dataclasses
 from math import pi
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from relight3d.shading.deferred import GBuffer, shade
 from relight3d.shading.prefilter import build_prefilter
 from relight3d.shading.reference import shade_by_samples, shade_by_texels
 
-DOUBLE = {"dtype": torch.float64}
+DOUBLE: dict[str, Any] = {"dtype": torch.float64}
 PIXELS = 64
 
 
@@ -26,8 +27,8 @@ def surface(roughness: float, metallic: float, albedo: float = 0.7) -> GBuffer:
     side = torch.nn.functional.normalize(torch.linalg.cross(normal, side), dim=-1)
     n_dot_v = torch.sqrt((torch.arange(PIXELS, **DOUBLE)[:, None] + 0.5) / PIXELS)
     view = n_dot_v * normal + torch.sqrt(1.0 - n_dot_v**2) * side
-    values = (torch.full((PIXELS, 1), value, **DOUBLE) for value in (roughness, metallic))
-    return GBuffer(torch.full((PIXELS, 3), albedo, **DOUBLE), *values, normal, view)
+    rough, metal = (torch.full((PIXELS, 1), value, **DOUBLE) for value in (roughness, metallic))
+    return GBuffer(torch.full((PIXELS, 3), albedo, **DOUBLE), rough, metal, normal, view)
 
 
 def sky(kind: str, height: int = 32) -> torch.Tensor:

@@ -1,4 +1,5 @@
 from math import pi
+from typing import Any
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ from torch.autograd import gradcheck
 
 from relight3d.shading.brdf import evaluate, ggx_density, schlick_weight, smith_visibility
 
-DOUBLE = {"dtype": torch.float64}
+DOUBLE: dict[str, Any] = {"dtype": torch.float64}
 
 
 def unit(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -1,5 +1,6 @@
 import dataclasses
 from math import pi
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from relight3d.shading.deferred import GBuffer, shade, shade_point
 from relight3d.shading.environment import EnvironmentParameters
 from relight3d.shading.prefilter import build_prefilter
 
-DOUBLE = {"dtype": torch.float64}
+DOUBLE: dict[str, Any] = {"dtype": torch.float64}
 
 
 def random_gbuffer(count: int, **options) -> GBuffer:
@@ -128,7 +129,8 @@ def test_gradients_stay_finite_for_extreme_surfaces():
     z = torch.tensor([[0.0, 0.0, 1.0]])
     for view in (z, -z, torch.tensor([[1.0, 0.0, 0.0]])):
         inputs = [torch.zeros(1, 3), torch.zeros(1, 1), torch.ones(1, 1), z.clone()]
-        surface = GBuffer(*(part.requires_grad_() for part in inputs), view)
+        albedo, roughness, metallic, normal = (part.requires_grad_() for part in inputs)
+        surface = GBuffer(albedo, roughness, metallic, normal, view)
         radiance = shade(surface, light).radiance
         assert bool(radiance.isfinite().all())
         radiance.sum().backward(retain_graph=True)

@@ -1,4 +1,5 @@
 from math import pi
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +13,13 @@ from relight3d.shading.directions import (
     spherical_fibonacci,
 )
 
-DOUBLE = {"dtype": torch.float64}
+DOUBLE: dict[str, Any] = {"dtype": torch.float64}
 
 
 def energy(environment: torch.Tensor) -> torch.Tensor:
-    areas = latlong.solid_angles(*environment.shape[:2], dtype=environment.dtype)
+    areas = latlong.solid_angles(
+        environment.shape[0], environment.shape[1], dtype=environment.dtype
+    )
     return (environment * areas[..., None]).sum((0, 1))
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 from torch.autograd import gradcheck
@@ -5,7 +7,7 @@ from torch.autograd import gradcheck
 from relight3d.shading.brdf import evaluate
 from relight3d.shading.environment_brdf import environment_brdf
 
-DOUBLE = {"dtype": torch.float64}
+DOUBLE: dict[str, Any] = {"dtype": torch.float64}
 
 
 def hemisphere(rows: int = 256, columns: int = 256) -> tuple[torch.Tensor, float]:

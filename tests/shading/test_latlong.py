@@ -1,4 +1,5 @@
 from math import pi
+from typing import Any
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ from torch.autograd import gradcheck
 
 from relight3d.shading import latlong
 
-DOUBLE = {"dtype": torch.float64}
+DOUBLE: dict[str, Any] = {"dtype": torch.float64}
 
 
 @pytest.mark.parametrize(

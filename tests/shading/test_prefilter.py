@@ -1,4 +1,5 @@
 from math import pi
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from relight3d.shading.brdf import ggx_density
 from relight3d.shading.irradiance import irradiance_from_sh, project_sh
 from relight3d.shading.prefilter import build_prefilter
 
-DOUBLE = {"dtype": torch.float64}
+DOUBLE: dict[str, Any] = {"dtype": torch.float64}
 
 
 def directions(count: int, seed: int = 0) -> torch.Tensor:

@@ -1,4 +1,5 @@
 from math import pi
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from relight3d.shading.transfer import (
     visibility_sh,
 )
 
-DOUBLE = {"dtype": torch.float64}
+DOUBLE: dict[str, Any] = {"dtype": torch.float64}
 
 
 def unit(count: int, seed: int = 0) -> torch.Tensor:
