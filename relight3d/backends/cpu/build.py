@@ -57,15 +57,11 @@ def isas() -> list[str]:
     return list(ISA_FLAGS) if x86 else ["baseline"]
 
 
-def _environment(scratch: Path) -> dict[str, str]:
-    """Where zig may cache, for an environment that has no home."""
-    cache = str(scratch / "zig-cache")
-    return {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache, **os.environ}
-
-
-def _run(command: list[str], scratch: Path) -> subprocess.CompletedProcess[str]:
+def _run(command: list[str], cache: Path) -> subprocess.CompletedProcess[str]:
+    # zig keeps its C++ library, compiled on first use, here: an environment may have no home.
+    places = {name: str(cache) for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
     return subprocess.run(
-        command, env=_environment(scratch), capture_output=True, text=True, check=False
+        command, env={**places, **os.environ}, capture_output=True, text=True, check=False
     )
 
 
@@ -122,8 +118,14 @@ def sources(isa: str) -> list[Path]:
     return [KERNEL / "raster.cpp", *([KERNEL / "dispatch.cpp"] if isa == "baseline" else [])]
 
 
-def compile_isa(isa: str, output: Path, compiler: list[str]) -> None:
+def compile_isa(isa: str, output: Path, compiler: list[str], cache: Path) -> None:
     """Compile one library. It appears at `output` whole or not at all.
+
+    Args:
+        isa: A key of `ISA_FLAGS`.
+        output: The library's path.
+        compiler: As `find_compiler` returns it.
+        cache: A folder that all libraries share, for what the compiler itself wants to keep.
 
     Raises:
         RuntimeError: With the compiler's own words.
@@ -133,7 +135,7 @@ def compile_isa(isa: str, output: Path, compiler: list[str]) -> None:
         built = Path(folder) / output.name
         files = [str(source) for source in sources(isa)]
         command = [*compiler, *FLAGS, *ISA_FLAGS[isa], *files, "-o", str(built)]
-        result = _run(command, Path(folder))
+        result = _run(command, cache)
         if result.returncode != 0:
             raise RuntimeError(f"{shlex.join(command)} failed:\n{result.stderr[-4000:]}")
         built.replace(output)
@@ -148,8 +150,11 @@ def build(folder: Path = PACKAGE) -> list[Path]:
     """Compile all libraries into `folder`, at once, and return their paths."""
     compiler = find_compiler()
     outputs = {isa: folder / library_name(isa) for isa in isas()}
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        list(pool.map(lambda isa: compile_isa(isa, outputs[isa], compiler), outputs))
+    with (
+        tempfile.TemporaryDirectory() as cache,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+        list(pool.map(lambda isa: compile_isa(isa, outputs[isa], compiler, Path(cache)), outputs))
     return list(outputs.values())
 
 
