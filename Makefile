@@ -6,7 +6,7 @@ VENV ?= .venv
 DEMO ?= demo/run
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-NATIVE := $(shell find relight3d -name '*.cpp' -o -name '*.h' -o -name 'build*.py')
+NATIVE := $(shell find relight3d build_backend -name '*.cpp' -o -name '*.h' -o -name 'build*.py' -o -path 'build_backend/*.py')
 
 .PHONY: help setup demo test lint format clean
 
@@ -19,7 +19,7 @@ help:
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt $(NATIVE)
+$(STAMP): pyproject.toml constraints.txt setup.py $(NATIVE)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 	  echo "relight3d needs Python 3.10 or newer; '$(PYTHON)' is not. Try: make PYTHON=python3.12" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
