@@ -1,4 +1,7 @@
-"""Builds the CPU rasterizer's libraries into the package. Everything else is in pyproject.toml."""
+"""Builds the CPU rasterizer's libraries, and the presets of `configs/`, into the package.
+
+Everything else is in pyproject.toml.
+"""
 
 import sys
 from pathlib import Path
@@ -6,6 +9,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 sys.path.insert(0, str(Path(__file__).parent / "build_backend"))
 
@@ -44,6 +48,19 @@ class BuildKernel(build_ext):
         BUILD.compile_isa(isa, output, self.compiler_command, cache / "compiler-cache")
 
 
+class BuildPackage(build_py):
+    """An installed package has its presets in `relight3d/configs`; a source tree beside it."""
+
+    def run(self) -> None:
+        """Copy them; an editable install reads them where they are."""
+        super().run()
+        if not self.editable_mode:
+            target = Path(self.build_lib) / "relight3d" / "configs"
+            self.mkpath(str(target))
+            for preset in sorted((Path(__file__).parent / "configs").glob("*.yaml")):
+                self.copy_file(str(preset), str(target / preset.name))
+
+
 class PlatformWheel(bdist_wheel):
     """py3-none-PLATFORM: for any Python 3, for one kind of machine."""
 
@@ -54,5 +71,5 @@ class PlatformWheel(bdist_wheel):
 
 setup(
     ext_modules=[Extension(f"{PACKAGE}.libraster_{isa}", sources=[]) for isa in BUILD.isas()],
-    cmdclass={"build_ext": BuildKernel, "bdist_wheel": PlatformWheel},
+    cmdclass={"build_py": BuildPackage, "build_ext": BuildKernel, "bdist_wheel": PlatformWheel},
 )
