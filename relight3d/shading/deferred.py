@@ -33,6 +33,8 @@ class GBuffer:
     """Occluded irradiance, if known; else the environment's own by normal."""
     specular_visibility: Float[Tensor, "P 1"] | None = None
     """Share of the reflected lobe that is unoccluded, in [0, 1]; None means all of it."""
+    surroundings: Float[Tensor, "3"] | None = None
+    """Radiance of whatever occludes the rest of the lobe (see `bounce`); None means black."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,9 +80,11 @@ def shade(
         missing = 1.0 / (table.scale + table.bias).clamp_min(0.05) - 1.0
         reflectance = reflectance * (1.0 + f0 * missing)
     center = table.along_normal * gbuffer.normal + table.along_reflection * reflection
-    specular = reflectance * environment.specular(center, gbuffer.roughness * table.width)
+    reflected = environment.specular(center, gbuffer.roughness * table.width)
     if gbuffer.specular_visibility is not None:
-        specular = specular * gbuffer.specular_visibility
+        occluder = 0.0 if gbuffer.surroundings is None else gbuffer.surroundings
+        reflected = occluder + gbuffer.specular_visibility * (reflected - occluder)
+    specular = reflectance * reflected
     irradiance = gbuffer.irradiance
     if irradiance is None:
         irradiance = environment.irradiance(gbuffer.normal)

@@ -83,11 +83,13 @@ def _radical_inverse(index: Float[Tensor, " S"]) -> Float[Tensor, " S"]:
 
 
 @lru_cache(maxsize=8)
+@torch.inference_mode(False)
 def _table_on(device: torch.device, dtype: torch.dtype) -> Float[Tensor, "1 6 S S"]:
     return _table(TABLE_SIZE, _SAMPLES).to(device=device, dtype=dtype)[None]
 
 
 @lru_cache(maxsize=2)
+@torch.inference_mode(False)
 def _table(size: int, samples: int) -> Float[Tensor, "6 size size"]:
     """Channels as in `EnvironmentBrdf`; rows roughness, columns n.v, both from 0 to 1."""
     axis = torch.linspace(0.0, 1.0, size, dtype=torch.float64)

@@ -25,6 +25,7 @@ def per_degree(values: tuple[float, ...], degree: int) -> list[float]:
 
 
 @lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def _projection(
     height: int, width: int, degree: int, device: torch.device, dtype: torch.dtype
 ) -> Float[Tensor, "K T"]:

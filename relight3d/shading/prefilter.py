@@ -132,6 +132,7 @@ def build_prefilter(height: int, levels: int = 9) -> Prefilter:
 
 
 @lru_cache(maxsize=4)
+@torch.inference_mode(False)
 def _build(height: int, levels: int) -> Prefilter:
     by_height: dict[int, list[Tensor]] = {}
     for level in range(1, levels):

@@ -66,6 +66,7 @@ def visibility_sh(
 
 
 @lru_cache(maxsize=4)
+@torch.inference_mode(False)
 def _triple_products(device: torch.device, dtype: torch.dtype) -> Float[Tensor, "9 9 9"]:
     """Integrals of Y_i Y_j Y_k over the sphere, degree 2, exact to rounding."""
     z, weight = _gauss_legendre(8)

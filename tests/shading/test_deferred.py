@@ -8,6 +8,8 @@ from torch.autograd import gradcheck
 
 from relight3d.core.errors import ConfigurationError
 from relight3d.core.types import EnvironmentLight, PointLight
+from relight3d.shading import environment_brdf as environment_brdf_module
+from relight3d.shading import prefilter as prefilter_module
 from relight3d.shading.deferred import GBuffer, shade, shade_point
 from relight3d.shading.environment import EnvironmentParameters
 from relight3d.shading.prefilter import build_prefilter
@@ -58,6 +60,34 @@ def test_given_irradiance_and_specular_visibility_are_used():
     )
     torch.testing.assert_close(parts.diffuse, 0.5 * plain.diffuse, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(parts.specular, 0.5 * plain.specular)
+
+
+def test_occluders_show_their_own_radiance():
+    """A lobe that is half occluded by something as bright as the sky looks unoccluded."""
+    light = build_prefilter(16).to(dtype=torch.float64)(torch.full((16, 32, 3), 0.6, **DOUBLE))
+    open_ = random_gbuffer(8)
+    half = torch.full((8, 1), 0.5, **DOUBLE)
+    hidden = dataclasses.replace(
+        open_, specular_visibility=half, surroundings=torch.full((3,), 0.6, **DOUBLE)
+    )
+    torch.testing.assert_close(shade(hidden, light).specular, shade(open_, light).specular)
+
+
+def test_inference_first_does_not_spoil_training():
+    """Tables cached under inference mode must still serve a backward pass."""
+    environment_brdf_module._table_on.cache_clear()
+    prefilter_module._build.cache_clear()
+    z = torch.tensor([[0.0, 0.0, 1.0]])
+
+    def radiance(environment, roughness):
+        surface = GBuffer(torch.ones(1, 3), roughness, torch.zeros(1, 1), z, z)
+        return shade(surface, build_prefilter(8)(environment)).radiance
+
+    with torch.inference_mode():
+        radiance(torch.rand(8, 16, 3), torch.full((1, 1), 0.5))
+    environment, roughness = torch.rand(8, 16, 3), torch.full((1, 1), 0.5)
+    radiance(environment.requires_grad_(), roughness.requires_grad_()).sum().backward()
+    assert environment.grad is not None and roughness.grad is not None
 
 
 def test_mirror_shows_the_environment():

@@ -125,3 +125,21 @@ def test_no_splats_are_refused():
     nothing = Gaussians(torch.zeros(0, 3), torch.zeros(0, 4), torch.zeros(0, 3), torch.zeros(0))
     with pytest.raises(ConfigurationError, match="at least one splat"):
         bounding_sphere(nothing)
+
+
+def test_with_the_real_rasterizer():
+    """The CPU kernel, where it is built: overlapping translucent discs instead of hard ones."""
+    from relight3d.backends.cpu import library
+    from relight3d.backends.cpu.rasterize import rasterize
+
+    if not library.available_isas():
+        pytest.skip("the CPU kernel is not built")
+    count = 3000
+    normals = spherical_fibonacci(count)
+    gaussians = discs(normals, normals, 1.5 / count**0.5)
+    directions = spherical_fibonacci(16)
+    seen = trace(gaussians, normals, normals, directions, rasterize=rasterize, resolution_px=96)
+    cosine = normals @ directions.t()
+    assert seen[cosine > 0.15].min() > 0.9
+    assert seen[cosine < -0.4].max() < 0.1
+    assert seen[cosine > 0.2].mean() > 0.999
