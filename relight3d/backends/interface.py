@@ -8,7 +8,7 @@ Not differentiable in the cameras.
 """
 
 import dataclasses
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -29,6 +29,7 @@ class RasterOptions:
     far: float = 1e10
 
 
+@runtime_checkable
 class Rasterizer(Protocol):
     """Draw any per-splat features: radiance, albedo, normals, plane distance, progress."""
 
