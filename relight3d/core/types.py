@@ -163,6 +163,7 @@ class Asset:
     """None before decomposition: such an asset can be viewed but not relit."""
     environments: dict[str, EnvironmentLight]
     """Recovered capture lights by name; empty when every light was a known point light."""
-    visibility: VisibilityProbes | None
+    visibility_sh: Float[Tensor, "N 9"] | None = None
+    """Baked visibility of the sky from each splat, SH of degree 2; None before decomposition."""
     exposure: float = 1.0
     """Factor on linear radiance before encoding, shared by all photos."""

@@ -106,7 +106,6 @@ def read_ply(path: Path) -> Asset:
         splats=splats,
         materials=_read_materials(table, splats),
         environments={},
-        visibility=None,
         exposure=_read_exposure(table.comments),
     )
 

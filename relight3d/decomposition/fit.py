@@ -1,0 +1,275 @@
+"""Progressive radiance distillation as a resumable job (PRD, arXiv:2408.07595, stages 2 to 4).
+
+image = a * physics + (1 - a) * radiance field. Progress `a` starts near 0, so wrong physics hardly
+counts; it grows where physics explains the photos at least as well. Stage 2 ('specular') knows only
+reflections of a white metal, stage 3 ('diffuse') adds diffuse light past baked visibility and
+drives `a` to 1, stage 4 ('joint') lets everything settle. Geometry stays as fitted; the shading
+normals are free to follow the light.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from relight3d.backends.interface import Rasterizer
+from relight3d.core.adam import Adam
+from relight3d.core.color import linear_from_srgb, srgb_from_linear
+from relight3d.core.job import step_generator
+from relight3d.core.photos import Photo, cameras_of, crop_cameras, object_window
+from relight3d.core.planes import facing, splat_normals
+from relight3d.core.radiance import radiance_srgb
+from relight3d.core.types import Asset, Cameras, Materials, Splats
+from relight3d.decomposition import lighting, materials as material_room, occlusion as sky_room
+from relight3d.decomposition.config import DecompositionConfig
+from relight3d.decomposition.gbuffer import Drawn, draw
+from relight3d.decomposition.objective import Pulls, loss_terms
+from relight3d.decomposition.physics import channels_of, shade_drawn
+from relight3d.decomposition.scope import Scope
+from relight3d.shading.prefilter import build_prefilter
+
+CROP_MARGIN_PX = 8
+TYPICAL_ALBEDO = 0.35
+"""The first light is as bright as would make the object's mean albedo this."""
+
+
+class Decompose:
+    """Materials and light from fitted splats. Implements `core.job.Job`."""
+
+    name = "decompose"
+
+    def __init__(
+        self,
+        photos: Sequence[Photo],
+        splats: Splats,
+        config: DecompositionConfig,
+        *,
+        rasterize: Rasterizer,
+        seed: int,
+        scope: Scope | None = None,
+        exposures: Tensor | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        """Bake visibility and set starting values.
+
+        Args:
+            photos: Training photos only.
+            splats: Their fitted radiance field; left unchanged.
+            config: Stages, weights and rates.
+            rasterize: Any backend.
+            seed: Same seed, same machine: same result.
+            scope: Where physics may explain the picture; None: everywhere.
+            exposures: [P, 3] log gain of each photo, as the fit found it; None: all alike.
+            device: Where to compute.
+        """
+        self.photos, self.config, self.rasterize, self.seed = photos, config, rasterize, seed
+        self.total_steps, self.steps_done = config.steps, 0
+        self.device = torch.device(device)
+        self.exposures = exposures
+        self.cameras = [cameras_of([photo.view]).to(device) for photo in photos]
+        self.windows = [object_window(photo, CROP_MARGIN_PX) for photo in photos]
+        self.splats = Splats(**{n: t.detach().to(device) for n, t in vars(splats).items()})
+        self.gaussians = self.splats.gaussians()
+        self.scope = scope or Scope.everything()
+        sphere = self.scope.sphere
+        self.occlusion = sky_room.bake(
+            self.gaussians, rasterize=rasterize, count=config.visibility_directions,
+            environment_height=config.environment_height, shadow_map_px=config.shadow_map_px,
+            sphere=sphere,
+        )  # fmt: skip
+        self.point_visibility = lighting.trace_point_lights(
+            photos, self.gaussians, rasterize, sphere
+        )
+        self.outward = outward_normals(self.splats, self.occlusion)
+        self.surface_share = _surface_share(self.splats)
+        self.optimizer = Adam()
+        self.parameters = self._start()
+        self._own(self.parameters)
+
+    def step(self) -> dict[str, float]:
+        """One photo through physics and the radiance field, one descent."""
+        step, config = self.steps_done, self.config
+        if step == config.specular_steps:
+            self._admit_diffuse()
+        index = self._photo_index(step)
+        x0, y0, x1, y1 = self.windows[index]
+        photo = self.photos[index]
+        cameras = crop_cameras(self.cameras[index], (x0, y0, x1, y1))
+        target = photo.srgb()[y0:y1, x0:x1].to(self.device)
+        alpha = photo.alpha()
+        mask = torch.ones_like(target[..., :1]) if alpha is None else alpha[y0:y1, x0:x1]
+        mask = mask.to(self.device)
+        target = target * mask
+        if self.exposures is not None:
+            target = target * torch.exp(-self.exposures[index])
+        image, drawn = self.compose(cameras, index, diffuse=step >= config.specular_steps)
+        if alpha is None:
+            mask = mask * (drawn.alpha.detach() if self.scope.sphere is None else 0.0)
+        late = step >= config.specular_steps
+        terms = loss_terms(
+            image, target, mask, drawn, self.parameters, self.outward, config,
+            Pulls(progress=late, materials=late),
+        )  # fmt: skip
+        for parameter in self.parameters.values():
+            parameter.grad = None
+        torch.stack(list(terms.values())).sum().backward()
+        self.optimizer.step(self.parameters, self._learning_rates(step))
+        self.steps_done += 1
+        return {name: float(term.detach()) for name, term in terms.items()} | {
+            "progress_mean": float(self.materials().progress.detach().mean())
+        }
+
+    def compose(self, cameras: Cameras, index: int, *, diffuse: bool) -> tuple[Tensor, Drawn]:
+        """The mixture of physics and radiance field over black, under photo `index`'s light."""
+        p, center = self.parameters, cameras.centers[0]
+        means = self.gaussians.means
+        found = self.materials()
+        normals = facing(found.normals, means, center)
+        view_light = self.photos[index].view.light
+        sky = lighting.Sky(
+            self.prefilter, self.occlusion if diffuse else None, self.surface_share,
+            self.config.bounce,
+        )  # fmt: skip
+        name = view_light.environment
+        log_radiance = None if name is None else p[lighting.PREFIX + name]
+        light = sky.illuminate(
+            view_light, log_radiance, found, normals, self.point_visibility[index]
+        )
+        degree = round(self.splats.sh.shape[1] ** 0.5) - 1
+        raw = radiance_srgb(p["sh_dc"], p["sh_rest"], means, center, degree)
+        channels = {"raw": raw} | channels_of(found, normals, means, center, light)
+        drawn = draw(self.rasterize, self.gaussians, channels, cameras)
+        radiance = shade_drawn(drawn, light, diffuse=diffuse)
+        return mix(drawn, srgb_from_linear(radiance.clamp_min(0.0))), drawn
+
+    def materials(self) -> Materials:
+        """Materials of the present parameters, differentiable."""
+        return material_room.activate(self.parameters)
+
+    def asset(self) -> Asset:
+        """The result so far."""
+        found = self.materials()
+        plain = Materials(**{name: value.detach().clone() for name, value in vars(found).items()})
+        sh = torch.cat([self.parameters["sh_dc"], self.parameters["sh_rest"]], 1).detach().clone()
+        splats = Splats(**(vars(self.splats) | {"sh": sh}))
+        return Asset(
+            splats, plain, lighting.recovered(self.parameters), visibility_sh=self.occlusion.sh
+        )
+
+    def state_tensors(self) -> dict[str, Tensor]:
+        """Parameters, moments and baked visibility."""
+        state = {f"parameters/{n}": p.detach() for n, p in self.parameters.items()}
+        return state | {f"adam/{n}": t for n, t in self.optimizer.state_tensors().items()}
+
+    def load_state_tensors(self, tensors: Mapping[str, Tensor], steps_done: int) -> None:
+        """Continue from `state_tensors()`."""
+        parts: dict[str, dict[str, Tensor]] = {"parameters": {}, "adam": {}}
+        for key, tensor in tensors.items():
+            group, name = key.split("/", 1)
+            parts[group][name] = tensor.to(self.device)
+        self._own(parts["parameters"])
+        self.optimizer.load_state_tensors(parts["adam"])
+        self.steps_done = steps_done
+
+    def _start(self) -> dict[str, Tensor]:
+        config = self.config
+        inside = self.scope.contains(self.splats.means)
+        started = material_room.white_metal(self.outward, inside, config.initial_progress)
+        color = radiance_srgb(
+            self.splats.sh[:, :1], self.splats.sh[:, 1:], self.splats.means,
+            self.splats.means.new_zeros(3), 0,
+        )  # fmt: skip
+        brightness = float((linear_from_srgb(color) * self.surface_share).sum(0).mean())
+        names = lighting.environment_names(self.photos)
+        self.prefilter = build_prefilter(config.environment_height).to(self.device)
+        lights = lighting.initial_lights(
+            names, config.environment_height, max(brightness, 0.01) / TYPICAL_ALBEDO
+        )
+        field = {"sh_dc": self.splats.sh[:, :1], "sh_rest": self.splats.sh[:, 1:]}
+        return started | lights | field
+
+    def _own(self, parameters: Mapping[str, Tensor]) -> None:
+        self.parameters = {
+            name: value.detach().clone().to(self.device).requires_grad_(name != "scope")
+            for name, value in parameters.items()
+        }
+
+    @torch.no_grad()
+    def _admit_diffuse(self) -> None:
+        """Between stages 2 and 3: metals keep what they learnt, the rest becomes dielectric."""
+        p = self.parameters
+        irradiance = torch.zeros_like(self.outward)
+        for index in range(0, len(self.photos), max(1, len(self.photos) // 16)):
+            irradiance = irradiance + self._irradiance_outward(index)
+        irradiance = irradiance / len(range(0, len(self.photos), max(1, len(self.photos) // 16)))
+        color = radiance_srgb(
+            p["sh_dc"], p["sh_rest"], self.splats.means, self.splats.means.new_zeros(3), 0
+        )
+        self._own(material_room.admit_diffuse(p, color, irradiance))
+        for name in ("albedo_logits", "roughness_logits", "metallic_logits"):
+            self.optimizer.moments.pop(name, None)
+            self.optimizer.steps.pop(name, None)
+
+    def _irradiance_outward(self, index: int) -> Tensor:
+        """Irradiance of every splat's outer side under one photo's light."""
+        light = self.photos[index].view.light
+        total = torch.zeros_like(self.outward)
+        if light.environment is not None:
+            radiance = self.parameters[lighting.PREFIX + light.environment].exp()
+            cells = self.occlusion.cells.integrate(radiance, light.rotation_rad)
+            total = total + self.occlusion.irradiance(self.outward, cells, None)
+        for point, seen in zip(light.points, self.point_visibility[index], strict=True):
+            toward = self.splats.means.new_tensor(point.position) - self.splats.means
+            squared = toward.square().sum(-1, keepdim=True)
+            cosine = (toward * self.outward).sum(-1, keepdim=True).clamp_min(0.0) / squared.sqrt()
+            total = total + seen * cosine / squared * toward.new_tensor(point.intensity_linear)
+        return total
+
+    def _photo_index(self, step: int) -> int:
+        epoch, place = divmod(step, len(self.photos))
+        order = torch.randperm(
+            len(self.photos), generator=step_generator(self.seed, f"{self.name}/epoch", epoch)
+        )
+        return int(order[place])
+
+    def _learning_rates(self, step: int) -> dict[str, float]:
+        config = self.config
+        specular = step < config.specular_steps
+        joint = step >= config.specular_steps + config.diffuse_steps
+        done = (step - config.specular_steps) / max(1, config.steps - config.specular_steps)
+        cool = 0.1 ** max(0.0, (done - 0.5) / 0.5)
+        material = config.material_rate * cool
+        lights = {n: config.light_rate * cool for n in self.parameters if n.startswith(lighting.PREFIX)}
+        return lights | {
+            "albedo_logits": material,
+            "roughness_logits": material,
+            "metallic_logits": 0.0 if specular else material,
+            "progress_logits": config.progress_rate * (0.1 if joint else 1.0),
+            "normals": config.normal_rate * cool,
+            "sh_dc": config.sh_rate * cool,
+            "sh_rest": config.sh_rate / 10 * cool,
+        }
+
+
+def mix(drawn: Drawn, physics_srgb: Tensor) -> Tensor:
+    """a * physics + (1 - a) * radiance field over black, display-referred [H, W, 3]."""
+    progress = drawn.at_covered("progress")
+    coverage = drawn.alpha.flatten(0, 1)[drawn.covered]
+    raw = drawn.maps["raw"]
+    raw_covered = raw.flatten(0, 1)[drawn.covered]
+    mixed = progress * physics_srgb * coverage + (1 - progress) * raw_covered
+    return raw.flatten(0, 1).index_copy(0, drawn.covered, mixed).view_as(raw)
+
+
+def outward_normals(splats: Splats, occlusion: sky_room.Occlusion) -> Tensor:
+    """Thin axes turned to the side from which more of the sky is seen."""
+    normals = splat_normals(splats.quats_wxyz)
+    open_to = occlusion.visibility.float() @ occlusion.cells.directions
+    return torch.where((normals * open_to).sum(-1, keepdim=True) < 0, -normals, normals)
+
+
+def _surface_share(splats: Splats) -> Tensor:
+    """Each splat's share of the visible surface, roughly: opacity times area."""
+    area = splats.log_scales[:, :2].exp().prod(-1, keepdim=True)
+    weights = splats.opacity_logits.sigmoid()[:, None] * area
+    return weights / weights.sum()

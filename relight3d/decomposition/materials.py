@@ -1,0 +1,73 @@
+"""Per-splat material parameters: activations, starting values, and the plain record."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from relight3d.core.color import linear_from_srgb
+from relight3d.core.types import Materials
+
+MIN_ROUGHNESS = 0.05
+"""Below, float32 GGX loses its peak and a 32-row environment has nothing to show."""
+DIELECTRIC_START = {"roughness": 0.6, "metallic": 0.08}
+WHITE_METAL = 0.99
+
+
+def activate(parameters: Mapping[str, Tensor]) -> Materials:
+    """Materials of the parameters. Differentiable."""
+    span = 1.0 - MIN_ROUGHNESS
+    return Materials(
+        albedo_linear=parameters["albedo_logits"].sigmoid(),
+        roughness=MIN_ROUGHNESS + span * parameters["roughness_logits"].sigmoid(),
+        metallic=parameters["metallic_logits"].sigmoid(),
+        normals=torch.nn.functional.normalize(parameters["normals"], dim=-1),
+        progress=parameters["progress_logits"].sigmoid() * parameters["scope"],
+    )
+
+
+def white_metal(
+    normals: Float[Tensor, "N 3"], scope: Float[Tensor, "N 1"], progress: float
+) -> dict[str, Tensor]:
+    """Stage 2 starts as a white, fully rough metal: a heavily blurred reflection (PRD)."""
+    one = torch.ones_like(scope)
+    return {
+        "albedo_logits": torch.logit(WHITE_METAL * one).expand(-1, 3).contiguous(),
+        "roughness_logits": torch.logit(WHITE_METAL * one),
+        "metallic_logits": torch.logit(WHITE_METAL * one),
+        "progress_logits": torch.logit(progress * one),
+        "normals": normals.clone(),
+        "scope": scope,
+    }
+
+
+def admit_diffuse(
+    parameters: Mapping[str, Tensor],
+    radiance_srgb: Float[Tensor, "N 3"],
+    irradiance: Float[Tensor, "N 3"],
+) -> dict[str, Tensor]:
+    """Stage 3 starts here: what stage 2 did not explain as a mirror becomes a dielectric.
+
+    Metalness starts at the progress reached; albedo and roughness are blended by it between what
+    stage 2 found and a dielectric that would show the fitted radiance under the present light.
+
+    Args:
+        parameters: As stage 2 left them.
+        radiance_srgb: Constant part of the fitted radiance, display-referred.
+        irradiance: Of each splat, linear, under the present light.
+    """
+    found = activate(parameters)
+    mirror = found.progress.clamp(0.0, 1.0)
+    lambert = linear_from_srgb(radiance_srgb) * torch.pi / irradiance.clamp_min(1e-3)
+    albedo = torch.lerp(lambert.clamp(0.03, 0.9), found.albedo_linear, mirror).clamp(0.02, 0.98)
+    rough = torch.lerp(
+        torch.full_like(mirror, DIELECTRIC_START["roughness"]), found.roughness, mirror
+    )
+    metallic = torch.maximum(mirror, torch.full_like(mirror, DIELECTRIC_START["metallic"]))
+    scaled = ((rough - MIN_ROUGHNESS) / (1.0 - MIN_ROUGHNESS)).clamp(0.02, 0.98)
+    return dict(parameters) | {
+        "albedo_logits": torch.logit(albedo),
+        "roughness_logits": torch.logit(scaled),
+        "metallic_logits": torch.logit(metallic.clamp(0.02, 0.95)),
+    }

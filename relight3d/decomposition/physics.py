@@ -1,0 +1,107 @@
+"""Physically based shading of drawn channels: split-sum environment and point lights."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from relight3d.core.types import Materials, PointLight
+from relight3d.decomposition.gbuffer import Drawn
+from relight3d.shading.deferred import GBuffer, Shaded, reflect, shade, shade_point
+from relight3d.shading.prefilter import PrefilteredEnvironment
+from relight3d.shading.transfer import lobe_visibility_sh
+
+
+@dataclasses.dataclass(frozen=True)
+class Illumination:
+    """Everything that shines on the splats in one view."""
+
+    environment: PrefilteredEnvironment | None = None
+    irradiance: Float[Tensor, "N 3"] | None = None
+    """Of each splat from the environment, on the side that faces the camera."""
+    occlusion_sh: Float[Tensor, "N 9"] | None = None
+    """Visibility for reflections of the environment; None: nothing is occluded."""
+    bounce: Float[Tensor, "3"] | None = None
+    """Radiance that occluded reflections show."""
+    points: Sequence[PointLight] = ()
+    point_visibility: Sequence[Float[Tensor, "N 1"]] = ()
+    """Of each splat, per point light."""
+
+
+def channels_of(
+    materials: Materials,
+    normals: Float[Tensor, "N 3"],
+    means: Float[Tensor, "N 3"],
+    center: Float[Tensor, "3"],
+    light: Illumination,
+) -> dict[str, Tensor]:
+    """What must be drawn so that pixels can be shaded."""
+    channels = {
+        "normal": normals,
+        "albedo": materials.albedo_linear,
+        "roughness": materials.roughness,
+        "metallic": materials.metallic,
+        "progress": materials.progress,
+    }
+    if light.environment is not None:
+        assert light.irradiance is not None
+        channels["irradiance"] = light.irradiance
+        if light.occlusion_sh is not None:
+            view = torch.nn.functional.normalize(center - means, dim=-1)
+            mirror, _ = reflect(view, normals)
+            channels["mirror_visibility"] = lobe_visibility_sh(
+                light.occlusion_sh, normals, mirror, materials.roughness.detach()
+            )
+    if light.points:
+        channels["position"] = means
+        for index, visibility in enumerate(light.point_visibility):
+            channels[f"point_visibility_{index}"] = visibility
+    return channels
+
+
+def shade_drawn(drawn: Drawn, light: Illumination, *, diffuse: bool = True) -> Float[Tensor, "P 3"]:
+    """Linear radiance of the covered pixels. Differentiable in all channels and lights.
+
+    Args:
+        drawn: Channels of `channels_of`.
+        light: The same light.
+        diffuse: False leaves only the specular part (stage 2 of PRD).
+    """
+    visibility = None
+    if "mirror_visibility" in drawn.maps:
+        visibility = drawn.at_covered("mirror_visibility").clamp(0.0, 1.0)
+    buffer = GBuffer(
+        albedo=drawn.at_covered("albedo"),
+        roughness=drawn.at_covered("roughness"),
+        metallic=drawn.at_covered("metallic"),
+        normal=torch.nn.functional.normalize(drawn.at_covered("normal"), dim=-1, eps=1e-6),
+        view=drawn.view_directions(),
+        irradiance=drawn.at_covered("irradiance") if "irradiance" in drawn.maps else None,
+        specular_visibility=visibility,
+    )
+    total = torch.zeros_like(buffer.albedo)
+    if light.environment is not None:
+        total = total + _chosen(shade(buffer, light.environment), diffuse)
+        if visibility is not None and light.bounce is not None:
+            tint = 0.04 + buffer.metallic * (buffer.albedo - 0.04)
+            total = total + (1.0 - visibility) * tint * light.bounce
+    for index, point in enumerate(light.points):
+        seen = drawn.at_covered(f"point_visibility_{index}").clamp(0.0, 1.0)
+        part = shade_point(buffer, drawn.at_covered("position"), point, seen)
+        total = total + _chosen(part, diffuse)
+    return total
+
+
+def mean_radiosity(
+    albedo: Float[Tensor, "N 3"], irradiance: Float[Tensor, "N 3"], weights: Float[Tensor, "N 1"]
+) -> Float[Tensor, "3"]:
+    """Diffuse radiance that the object's surface sends out on average: one bounce, no direction."""
+    share = weights / weights.sum().clamp_min(1e-12)
+    return (albedo * irradiance * share).sum(0) / torch.pi
+
+
+def _chosen(shaded: Shaded, diffuse: bool) -> Tensor:
+    return shaded.radiance if diffuse else shaded.specular
+

@@ -1,0 +1,171 @@
+"""An asset under any light: deferred shading of drawn channels, shadows from traced visibility."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from relight3d.backends.interface import Rasterizer
+from relight3d.core.errors import ConfigurationError
+from relight3d.core.planes import facing, plane_depth, plane_distance, splat_normals
+from relight3d.core.radiance import radiance_srgb
+from relight3d.core.types import Asset, Cameras, EnvironmentLight, Gaussians, Materials, PointLight
+from relight3d.decomposition.gbuffer import Drawn, draw
+from relight3d.decomposition.occlusion import bake
+from relight3d.decomposition.physics import (
+    Illumination,
+    channels_of,
+    mean_radiosity,
+    shade_drawn,
+)
+from relight3d.shading.directions import importance_directions
+from relight3d.shading.latlong import downsample, rotate
+from relight3d.shading.prefilter import build_prefilter
+from relight3d.shading.transfer import irradiance
+from relight3d.shading.visibility import point_light_visibility, trace_visibility
+
+REFLECTION_HEIGHT = 64
+"""Rows of the environment that reflections see."""
+
+
+class Relighter:
+    """One asset under one light, ready to be drawn from any camera."""
+
+    def __init__(
+        self,
+        asset: Asset,
+        rasterize: Rasterizer,
+        environment: EnvironmentLight | None = None,
+        *,
+        rotation_rad: float = 0.0,
+        points: Sequence[PointLight] = (),
+        albedo_gain: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        light_samples: int = 384,
+        bounce: bool = True,
+    ) -> None:
+        """Trace the shadows of this light; drawing is then cheap.
+
+        Args:
+            asset: With materials.
+            rasterize: Any backend.
+            environment: New environment, in the capture's frame; None: none.
+            rotation_rad: Turn of the environment, counter-clockwise about +z.
+            points: Point lights, in the capture's frame.
+            albedo_gain: Factor on linear albedo before shading (clipped to 1).
+            light_samples: Directions that stand for the environment in diffuse light.
+            bounce: Whether occluded directions reflect the object's mean radiosity.
+
+        Raises:
+            ConfigurationError: The asset has no materials, or there is no light.
+        """
+        if asset.materials is None:
+            raise ConfigurationError(
+                "This asset has no materials yet, so it cannot be relit. Run `relight3d decompose` "
+                "on the run first, or leave out the new light."
+            )
+        if environment is None and not points:
+            raise ConfigurationError("Relighting needs an environment or at least one point light.")
+        self.asset, self.rasterize, self.points = asset, rasterize, tuple(points)
+        self.gaussians = asset.splats.gaussians()
+        gain = asset.splats.means.new_tensor(albedo_gain)
+        albedo = (asset.materials.albedo_linear * gain).clamp(0.0, 1.0)
+        self.materials = Materials(**(vars(asset.materials) | {"albedo_linear": albedo}))
+        self._bounce = bounce
+        self._environment(environment, rotation_rad, light_samples)
+        means = self.gaussians.means
+        self.point_visibility = [
+            point_light_visibility(self.gaussians, means, None, p.position, rasterize=rasterize)
+            for p in points
+        ]
+
+    @torch.no_grad()
+    def render(self, cameras: Cameras, index: int = 0) -> dict[str, Float[Tensor, "H W _"]]:
+        """All outputs of one camera.
+
+        Returns:
+            'rgb' (linear, premultiplied), 'albedo' (linear), 'normal' (world), 'roughness',
+            'metallic', 'progress', 'irradiance' (all premultiplied by alpha), 'depth' (camera z,
+            plain), 'alpha', 'diffuse' is part of rgb only.
+        """
+        cameras = cameras[index : index + 1]
+        means, center = self.gaussians.means, cameras.centers[0]
+        normals = facing(self.materials.normals, means, center)
+        light = self._illumination(normals)
+        geometry = facing(splat_normals(self.asset.splats.quats_wxyz), means, center)
+        extra = {
+            "plane_normal": geometry,
+            "plane_distance": plane_distance(geometry, means, center),
+        }
+        channels = extra | channels_of(self.materials, normals, means, center, light)
+        drawn = draw(self.rasterize, self.gaussians, channels, cameras)
+        radiance = shade_drawn(drawn, light) * drawn.alpha.flatten(0, 1)[drawn.covered]
+        outputs = dict(drawn.maps) | {
+            "rgb": drawn.spread(radiance * self.asset.exposure, drawn.alpha),
+            "alpha": drawn.alpha,
+        }
+        plane = outputs.pop("plane_normal"), outputs.pop("plane_distance")
+        outputs["depth"] = plane_depth(*plane, drawn.rays).clamp_min(0.0) * (drawn.alpha > 0)
+        return outputs
+
+    def _environment(
+        self, environment: EnvironmentLight | None, rotation_rad: float, samples: int
+    ) -> None:
+        self.prefiltered = self.transfer = self.occlusion = None
+        if environment is None:
+            return
+        radiance = environment.radiance_linear.to(self.gaussians.means)
+        if rotation_rad:
+            radiance = rotate(radiance, rotation_rad)
+        height = min(REFLECTION_HEIGHT, _power_of_two_below(radiance.shape[0]))
+        self.prefiltered = build_prefilter(height)(downsample(radiance, height))
+        self.light = importance_directions(radiance, samples)
+        self.seen = trace_visibility(
+            self.gaussians, self.gaussians.means, None, self.light.directions,
+            rasterize=self.rasterize, resolution_px=256,
+        )  # fmt: skip
+        self.occlusion = bake(
+            self.gaussians, rasterize=self.rasterize, count=256, environment_height=16,
+            shadow_map_px=192,
+        )  # fmt: skip
+
+    def _illumination(self, normals: Tensor) -> Illumination:
+        if self.prefiltered is None or self.occlusion is None:
+            return Illumination(points=self.points, point_visibility=self.point_visibility)
+        light = self.light
+        direct = irradiance(self.seen, normals, light.directions, light.radiance, light.solid_angle)
+        bounce = None
+        if self._bounce:
+            bounce = mean_radiosity(self.materials.albedo_linear, direct, _share(self.gaussians))
+            cells = self.occlusion.cells
+            open_share = irradiance(
+                self.occlusion.visibility.float() / 255.0, normals, cells.directions,
+                torch.ones_like(cells.directions[:, :1]), cells.solid_angle,
+            )  # fmt: skip
+            direct = direct + (torch.pi - open_share).clamp_min(0.0) * bounce
+        return Illumination(
+            self.prefiltered, direct, self.occlusion.sh, bounce, self.points, self.point_visibility
+        )
+
+
+def captured(
+    asset: Asset, rasterize: Rasterizer, cameras: Cameras
+) -> tuple[Float[Tensor, "H W 3"], Float[Tensor, "H W 1"]]:
+    """The fitted radiance field alone: display-referred colour premultiplied by alpha, and alpha."""
+    splats = asset.splats
+    degree = round(splats.sh.shape[1] ** 0.5) - 1
+    color = radiance_srgb(
+        splats.sh[:, :1], splats.sh[:, 1:], splats.means, cameras.centers[0], degree
+    )
+    drawn: Drawn = draw(rasterize, splats.gaussians(), {"raw": color}, cameras)
+    return drawn.maps["raw"], drawn.alpha
+
+
+def _power_of_two_below(value: int) -> int:
+    return 1 << (value.bit_length() - 1)
+
+
+def _share(gaussians: Gaussians) -> Float[Tensor, "N 1"]:
+    area = gaussians.scales[:, :2].prod(-1, keepdim=True)
+    weights = gaussians.opacities[:, None] * area
+    return weights / weights.sum()
