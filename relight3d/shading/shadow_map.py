@@ -91,22 +91,26 @@ def lit_fraction(
     Args:
         maps: From `render_shadow_maps`.
         points: World positions.
-        normals: Unit; points are moved by `bias` along them and their planes continued to the
-            texels compared with. None: points in free space.
+        normals: Unit, of either sign; points are moved by `bias` to the lit side of their planes,
+            which are continued to the texels compared with. None: points in free space.
         bias: World units. An occluder nearer than this to the receiver casts no shadow, one
             farther than twice this a full one.
 
     Returns:
         (share in [0, 1], 1 outside the map; whether the point projects into the map).
     """
-    moved = points if normals is None else points + bias * normals
-    local = _to_camera(maps.cameras, moved)
+    local = _to_camera(maps.cameras, points)
+    slope_x = slope_y = torch.zeros_like(local[..., 0])
+    if normals is not None:
+        planes = normals @ maps.cameras.world_to_camera[:, :3, :3].transpose(1, 2)
+        away = (planes * local).sum(-1, keepdim=True) > 0.0
+        local = local + torch.where(away, -bias, bias) * planes
+        slope_x, slope_y = _plane_slopes(planes, local)
     z = local[..., 2].clamp_min(1e-9)
     focal, center = maps.cameras.intrinsics[:, :1, 0], maps.cameras.intrinsics[:, :1, 2]
     x, y = local[..., 0] / z * focal + center, local[..., 1] / z * focal + center
     size = maps.depth.shape[-1]
     inside = (local[..., 2] > 0.0) & (x > 0.0) & (x < size) & (y > 0.0) & (y < size)
-    slope_x, slope_y = _plane_slopes(maps.cameras, local, normals)
     left, top = (x - 0.5).floor(), (y - 0.5).floor()
     table = torch.stack([maps.depth, maps.alpha], -1).flatten(1, 2)
     shadow = torch.zeros_like(z)
@@ -123,13 +127,9 @@ def lit_fraction(
 
 
 def _plane_slopes(
-    cameras: Cameras, local: Float[Tensor, "C N 3"], normals: Float[Tensor, "N 3"] | None
+    planes: Float[Tensor, "C N 3"], local: Float[Tensor, "C N 3"]
 ) -> tuple[Tensor, Tensor]:
-    """Change of depth per unit of sideways motion along each receiver's plane."""
-    if normals is None:
-        nothing = torch.zeros_like(local[..., 0])
-        return nothing, nothing
-    planes = normals @ cameras.world_to_camera[:, :3, :3].transpose(1, 2)
+    """Change of depth per unit of sideways motion along planes with these normals."""
     ray_cosine = (planes * local).sum(-1) / local[..., 2].clamp_min(1e-9)
     divisor = torch.where(ray_cosine.abs() < 1e-3, 1e-3, ray_cosine)
     slopes = -planes[..., :2] / divisor[..., None]

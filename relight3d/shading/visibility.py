@@ -64,7 +64,8 @@ def trace_visibility(
     Args:
         gaussians: The occluders.
         points: World positions, usually splat centres.
-        normals: Unit, outward; None for points in free space (probes).
+        normals: Unit, of either sign; None for points in free space (probes), not for points on
+            surfaces, which would shadow themselves at grazing angles.
         directions: Unit, toward the light.
         rasterize: Draws features; see `backends.interface.Rasterizer`.
         resolution_px: Side of each shadow map.

@@ -53,11 +53,17 @@ def test_plate_above_plate_casts_the_right_shadow():
 def test_two_balls_shadow_each_other():
     gaussians = join(ball(300), ball(300, (4.0, 0.0, 0.0)))
     points = torch.tensor([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
-    directions = torch.tensor([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.1, 0.0, 1.0]])
+    directions = torch.tensor([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0], [0.3, 0.0, 1.0]])
     seen = trace(gaussians, points, points.clone(), directions / directions.norm(dim=-1)[:, None])
     assert seen[0, 0] < 0.05  # its neighbour stands in front
     assert seen[1, 1] > 0.95  # free
-    assert seen[:, 2].min() > 0.8
+    assert seen[0, 2] > 0.8 and seen[1, 2] < 0.05  # above and below its own horizon
+
+
+def test_sign_of_normals_does_not_matter():
+    gaussians, points, directions = ball(200), spherical_fibonacci(60), spherical_fibonacci(6)
+    outward, inward = (trace(gaussians, points, n, directions) for n in (points, -points))
+    torch.testing.assert_close(outward, inward)
 
 
 def test_transparent_occluders_let_light_through():
