@@ -5,7 +5,9 @@ folder, nerfstudio / instant-ngp / Blender / NRHints transforms, TensoIR-Synthet
 `import_capture` also takes photo folders and videos and finds the poses.
 """
 
+from relight3d.capture.importer import import_capture
 from relight3d.capture.loading import load
+from relight3d.capture.options import ImportOptions
 from relight3d.capture.photos import load_photo, load_photos
 
-__all__ = ["load", "load_photo", "load_photos"]
+__all__ = ["ImportOptions", "import_capture", "load", "load_photo", "load_photos"]

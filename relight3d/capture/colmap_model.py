@@ -76,7 +76,8 @@ def read_colmap(root: Path, folder: Path) -> Source:
 
 def source_from_model(model, root: Path, photos: Path) -> Source:
     """Views, lenses and points of a pycolmap reconstruction whose photos lie in `photos`."""
-    views, lenses = [], {}
+    views: list[View] = []
+    lenses: dict[Path, Lens] = {}
     posed = [image for image in model.images.values() if image.has_pose]
     for image in sorted(posed, key=lambda image: natural_key(image.name)):
         where = f"The COLMAP model, image {image.name}"
@@ -85,7 +86,7 @@ def source_from_model(model, root: Path, photos: Path) -> Source:
         view = _view(image, photos, (camera.width, camera.height), intrinsics, where)
         views.append(view)
         if lens is not None:
-            lenses[view.name] = lens
+            lenses[view.image_path] = lens
     xyz, rgb = good_points(model)
     capture = Capture(root, tuple(views), "scene", points=xyz, points_rgb=rgb)
     return Source(capture, lenses, layout="COLMAP model", z_up=False)
@@ -140,8 +141,7 @@ def _view(
             f"{where}: the photo {path} is {info.width_px} x {info.height_px} pixels, the model "
             f"says {size_px[0]} x {size_px[1]}. Give the photos the model was made from."
         )
-    pose = image.cam_from_world
-    matrix = (pose() if callable(pose) else pose).matrix()
+    matrix = image.cam_from_world().matrix()
     name = Path(image.name).with_suffix("").as_posix().replace("/", "_")
     return View(
         name=name,

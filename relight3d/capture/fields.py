@@ -6,20 +6,25 @@ from typing import overload
 
 from relight3d.core.errors import CaptureError
 
+_REQUIRED = object()
 
-@overload
-def number(
-    record: Mapping, key: str, where: str, default: float, low: float = ..., high: float = ...
-) -> float: ...
-@overload
-def number(
-    record: Mapping, key: str, where: str, *, low: float = ..., high: float = ...
-) -> float: ...
+
 @overload
 def number(
     record: Mapping, key: str, where: str, default: None, low: float = ..., high: float = ...
 ) -> float | None: ...
-def number(record, key, where, default=math.nan, low=-math.inf, high=math.inf):
+@overload
+def number(
+    record: Mapping, key: str, where: str, default: float = ..., low: float = ..., high: float = ...
+) -> float: ...
+def number(
+    record: Mapping,
+    key: str,
+    where: str,
+    default: object = _REQUIRED,
+    low: float = -math.inf,
+    high: float = math.inf,
+) -> object:
     """A finite number in [low, high]; `default` if the key is absent.
 
     Raises:
@@ -27,7 +32,7 @@ def number(record, key, where, default=math.nan, low=-math.inf, high=math.inf):
     """
     value = record.get(key)
     if value is None:
-        if isinstance(default, float) and math.isnan(default):
+        if default is _REQUIRED:
             raise CaptureError(f"{where}: the field '{key}' is missing. Restore the file.")
         return default
     if isinstance(value, bool) or not isinstance(value, int | float):

@@ -39,7 +39,7 @@ def load(path: Path, hold_out: int = 0) -> Capture:
     if source is None:
         raise CaptureError(_unrecognised(path))
     if source.lenses:
-        names = ", ".join(sorted(source.lenses)[:3])
+        names = ", ".join(path.name for path in sorted(source.lenses)[:3])
         raise CaptureError(
             f"The photos of {path} are distorted by their lens ({names}, ...); a fit takes pinhole "
             f"photos. Undistort them first: relight3d import {path} NEW_CAPTURE"
@@ -93,4 +93,5 @@ def _unrecognised(path: Path) -> str:
             f"Pose them first: relight3d import {path} NEW_CAPTURE"
         )
     wanted = "; ".join(LOOKED_FOR)
-    return f"{path} is not a capture. Looked for: {wanted}; photos ({', '.join(SUFFIXES)}). Found none."
+    photos_too = f"photos ({', '.join(SUFFIXES)})"
+    return f"{path} is not a capture. Looked for: {wanted}; {photos_too}. Found none."

@@ -29,8 +29,8 @@ class Source:
     """A capture in its source's own frame. Its photos may still be distorted."""
 
     capture: Capture
-    lenses: Mapping[str, Lens] = dataclasses.field(default_factory=dict)
-    """By view name; a view without an entry is a pinhole photo."""
+    lenses: Mapping[Path, Lens] = dataclasses.field(default_factory=dict)
+    """By picture; one without an entry is a pinhole photo."""
     layout: str = ""
     """What was recognised, in words."""
     z_up: bool = True

@@ -18,8 +18,13 @@ from relight3d.capture.source import Lens, Source
 from relight3d.core.errors import CaptureError
 from relight3d.core.types import PointLight
 from relight3d.core.views import (
-    SHARED_ENVIRONMENT, Capture, Similarity, Split, View, ViewLight,
-)  # fmt: skip
+    SHARED_ENVIRONMENT,
+    Capture,
+    Similarity,
+    Split,
+    View,
+    ViewLight,
+)
 from relight3d.files.images import SUFFIXES, image_info
 from relight3d.files.safety import read_json, resolve_inside
 
@@ -52,7 +57,7 @@ def read_transforms(root: Path, files: Mapping[Split | None, Path]) -> Source:
         FileFormatError: A file that cannot be read, or a path that leaves the folder.
     """
     views: list[View] = []
-    lenses: dict[str, Lens] = {}
+    lenses: dict[Path, Lens] = {}
     content: Mapping = {}
     for split, path in files.items():
         content = read_json(path)
@@ -64,7 +69,7 @@ def read_transforms(root: Path, files: Mapping[Split | None, Path]) -> Source:
                 continue
             views.append(view)
             if lens is not None:
-                lenses[view.name] = lens
+                lenses[view.image_path] = lens
     own = FORMAT_KEY in content
     if own:
         _check_version(content, root)
@@ -162,7 +167,7 @@ def _mask(root: Path, named: str, where: str) -> Path:
 
 
 def _named_splits(content: Mapping, where: str) -> dict[str, str]:
-    """nerfstudio's {train,val,test}_filenames as path -> split; test wins over val over train."""
+    """Split by path from {train,val,test}_filenames; test wins over val over train."""
     splits: dict[str, str] = {}
     for split in ("train", "val", "test"):
         splits.update({_plain(name): split for name in texts(content, f"{split}_filenames", where)})

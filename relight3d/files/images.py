@@ -142,6 +142,40 @@ def write_jpeg(path: Path, pixels: UInt8[np.ndarray, "H W 3"], quality: int = 95
         picture.save(temporary, format="JPEG", quality=quality, subsampling=0)
 
 
+def write_image(path: Path, image: Image) -> None:
+    """Write a picture by suffix, atomically: .jpg (no alpha), .png (8 or 16 bit), .exr (linear).
+
+    OpenEXR gets premultiplied colour, as its specification asks.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    if path.suffix == ".exr":
+        planes = image.pixels if image.alpha is None else image.pixels * image.alpha
+        exr.write_exr(path, planes if image.alpha is None else np.dstack([planes, image.alpha]))
+        return
+    planes = image.pixels if image.alpha is None else np.dstack([image.pixels, image.alpha])
+    if image.bits == 16 and path.suffix == ".png":
+        values = np.rint(planes * 65535).astype(np.uint16)
+        bgr = values[..., [2, 1, 0, 3][: values.shape[2]]]
+        with atomic_file(path) as temporary:
+            temporary.write_bytes(cv2.imencode(".png", np.ascontiguousarray(bgr))[1].tobytes())
+        return
+    values = np.rint(planes * 255).astype(np.uint8)
+    if path.suffix == ".jpg":
+        write_jpeg(path, values[..., :3])
+    else:
+        write_png(path, values)
+
+
+def is_stored_upright(path: Path) -> bool:
+    """Whether a reader that ignores EXIF sees an 8- or 16-bit picture as one that honours it."""
+    if _kind(path) != "pillow":
+        return True
+    with _opened(path) as picture:
+        return _orientation(picture) == 1
+
+
 def _kind(path: Path) -> Literal["exr", "hdr", "pillow"]:
     file_size(path, _WHAT)
     try:
@@ -182,7 +216,7 @@ def _read_with_pillow(path: Path) -> Image:
     with _opened(path) as picture:
         orientation = _orientation(picture)
         picture.load()  # refuses a file that is cut off; OpenCV would fill with grey
-        if picture.mode == "F" or picture.mode == "I":
+        if picture.mode in ("F", "I"):
             raise FileFormatError(
                 f"{_WHAT} {path} holds 32-bit numbers. Save it as OpenEXR (linear) or 16-bit PNG."
             )
