@@ -47,7 +47,7 @@ class Frames:
     rgb: Pixels
     """sRGB, under the light the view was taken under."""
     radiance: Pixels | None = None
-    """The same by the radiance field alone, before or without decomposition."""
+    """The same before decomposition: what the first stage alone would show."""
     albedo: Pixels | None = None
     """Linear x 255. None for an asset without materials."""
     normal: Pixels | None = None
@@ -126,7 +126,7 @@ def _score_captured(views: Sequence[View], frames: FrameSource) -> dict[str, Any
         "psnr_per_view": per_view,
     }
     if drawn.radiance is not None:
-        novel["psnr_radiance_field"] = field_error.psnr()
+        novel["psnr_before_decomposition"] = field_error.psnr()
     scores: dict[str, Any] = {"novel_views": novel}
     if angles:
         scores["normal_mae_deg"] = float(np.concatenate(angles).mean())

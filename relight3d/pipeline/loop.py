@@ -13,6 +13,8 @@ from relight3d.pipeline.loss_log import LossLog
 from relight3d.pipeline.machine import peak_memory_mb, reset_peak_memory
 from relight3d.pipeline.signals import Interrupted, StopRequest
 
+ADVICE = "Use the same settings, or another --out, or --overwrite to start again."
+
 
 @dataclasses.dataclass(frozen=True)
 class Cadence:
@@ -88,6 +90,17 @@ def run_job(
     return state.record()
 
 
+def check_continues(checkpoint: Path, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that differ from those of a checkpoint; nothing, if there is none.
+
+    Raises:
+        CheckpointError: Names the differing settings; or the checkpoint is damaged.
+    """
+    if checkpoint.exists():
+        _, meta = load_checkpoint(checkpoint)
+        require_same_settings(checkpoint, settings, meta.get("settings", {}), ADVICE)
+
+
 class _State:
     """What a checkpoint holds beside the job's own tensors."""
 
@@ -112,15 +125,10 @@ class _State:
 
     def load(self) -> None:
         tensors, meta = load_checkpoint(self._path)
+        own = {"job": self._job.name, "total_steps": self._job.total_steps}
+        then = {"job": meta.get("job"), "total_steps": meta.get("total_steps")}
         require_same_settings(
-            self._path,
-            {"job": self._job.name, **self._settings, "total_steps": self._job.total_steps},
-            {
-                "job": meta.get("job"),
-                **meta.get("settings", {}),
-                "total_steps": meta.get("total_steps"),
-            },
-            "Use the same settings, or another --out, or --overwrite to start again.",
+            self._path, {**self._settings, **own}, {**meta.get("settings", {}), **then}, ADVICE
         )
         self._job.load_state_tensors(tensors, meta["steps_done"])
         self.log.restore(meta["log"])

@@ -25,8 +25,8 @@ except ImportError:  # Windows: two runs in one folder are then not noticed
     fcntl = None
 
 Mode = Literal["new", "resume", "overwrite"]
-OWN_NAMES = {"config.json", "run.json", "checkpoints", "asset.safetensors", "environment",
-             "metrics.json", "report.html", ".lock"}  # fmt: skip
+OWN_NAMES = {"config.json", "run.json", "losses.json", "checkpoints", "asset.safetensors",
+             "environment", "metrics.json", "report.html", ".lock"}  # fmt: skip
 
 
 class RunFolder:
@@ -37,6 +37,7 @@ class RunFolder:
         self.path = path
         self.config_path = path / "config.json"
         self.record_path = path / "run.json"
+        self.losses_path = path / "losses.json"
         self.asset_path = path / "asset.safetensors"
         self.metrics_path = path / "metrics.json"
         self.report_path = path / "report.html"
@@ -65,6 +66,14 @@ class RunFolder:
             both_dicts = isinstance(value, Mapping) and isinstance(record.get(name), dict)
             record[name] = {**record[name], **value} if both_dicts else value
         write_json(self.record_path, record)
+
+    def read_losses(self) -> dict[str, Any]:
+        """Per stage and scalar, 'steps' and 'values'; empty before the first stage has ended."""
+        return self._read(self.losses_path) if self.losses_path.exists() else {}
+
+    def update_losses(self, changes: Mapping[str, Any]) -> None:
+        """Replace the curves of some stages in losses.json."""
+        write_json(self.losses_path, {**self.read_losses(), **changes})
 
     def _read(self, path: Path) -> dict[str, Any]:
         if not path.is_file():
@@ -118,6 +127,20 @@ def open_run(
             f"Could not write in the run folder {path}: {error.strerror}. "
             "Free some space, mend its permissions, or choose another --out."
         ) from error
+
+
+@contextlib.contextmanager
+def hold_run(path: Path) -> Iterator[RunFolder]:
+    """Work in an existing run, alone.
+
+    Raises:
+        CheckpointError: The folder is not a run.
+        OutputError: Another process works in it.
+    """
+    run = RunFolder(path)
+    run.read_config()
+    with _locked(path):
+        yield run
 
 
 def _prepare(run: RunFolder, settings: Mapping[str, Any], mode: Mode) -> None:

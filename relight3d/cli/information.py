@@ -1,0 +1,28 @@
+"""`relight3d info`."""
+
+import dataclasses
+
+from relight3d.cli.parsing import parse
+
+
+@dataclasses.dataclass(frozen=True)
+class InfoArguments:
+    """Show versions, rasterizers, presets, and what is missing on this machine."""
+
+
+def run_info(arguments: list[str]) -> None:
+    """Print what this machine can do."""
+    parse("info", InfoArguments, arguments, {})
+
+    from relight3d.backends.registry import available_backends
+    from relight3d.pipeline.machine import describe_machine, installed_versions
+    from relight3d.presets import preset_names
+
+    for name, value in {**installed_versions(), **describe_machine()}.items():
+        print(f"{name:<24} {value}")
+    print(f"{'presets':<24} {', '.join(preset_names())}")
+    print()
+    for status in available_backends():
+        print(
+            f"backend {status.name:<10} {'usable' if status.usable else 'MISSING'}: {status.detail}"
+        )

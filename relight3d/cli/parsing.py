@@ -1,0 +1,54 @@
+"""Arguments to a dataclass, the same way for every command."""
+
+import shlex
+from typing import Any, TypeVar
+
+import tyro
+
+T = TypeVar("T")
+
+
+def parse(command: str, kind: type[T], arguments: list[str], defaults: dict[str, Any]) -> T:
+    """Parse with tyro; wrong arguments end the program with code 2 and a boxed message.
+
+    Args:
+        command: Name of the command, for the usage line.
+        kind: A dataclass whose docstrings are the help.
+        arguments: What follows the command's name.
+        defaults: Values of fields that depend on something read before, such as a preset.
+    """
+    import dataclasses
+
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if field.name in defaults:
+            values[field.name] = defaults[field.name]
+        elif field.default is not dataclasses.MISSING:
+            values[field.name] = field.default
+        elif field.default_factory is not dataclasses.MISSING:
+            values[field.name] = field.default_factory()
+        else:
+            values[field.name] = tyro.MISSING
+    return tyro.cli(kind, prog=f"relight3d {command}", args=arguments, default=kind(**values))
+
+
+def early_value(arguments: list[str], option: str) -> str | None:
+    """The value of `--option VALUE` or `--option=VALUE`, before the real parsing; the last wins."""
+    found = None
+    for position, argument in enumerate(arguments):
+        if argument == option and position + 1 < len(arguments):
+            found = arguments[position + 1]
+        elif argument.startswith(f"{option}="):
+            found = argument.split("=", 1)[1]
+    return found
+
+
+def first_positional(arguments: list[str]) -> str | None:
+    """The first argument, if it is not an option."""
+    return arguments[0] if arguments and not arguments[0].startswith("-") else None
+
+
+def resume_command(command: str, arguments: list[str]) -> str:
+    """The same command, to go on with where it was stopped."""
+    kept = [a for a in arguments if a not in ("--overwrite", "--resume")]
+    return shlex.join(["relight3d", command, *kept, "--resume"])

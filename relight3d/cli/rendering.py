@@ -1,0 +1,78 @@
+"""`relight3d render`."""
+
+import dataclasses
+import math
+from pathlib import Path
+
+import tyro
+
+from relight3d.cli.parsing import parse
+from relight3d.core.errors import ConfigurationError
+from relight3d.pipeline.config import BackendName
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderArguments:
+    """Draw a run's asset: OUT/<map>/NNN.png, and OUT/<map>.mp4 for a turntable."""
+
+    run: tyro.conf.Positional[Path]
+    """A finished run."""
+    out: Path
+    """Folder for the pictures."""
+    views: str = "test"
+    """test, train (in the capture's order), turntable, or a file of cameras: transforms.json or a
+    camera path of nerfstudio's viewer."""
+    env: Path | None = None
+    """Relight by this environment map (.hdr or .exr, latitude-longitude). Without, the light is
+    that of the photos."""
+    env_rotation_deg: float = 0.0
+    """Turn the map counter-clockwise about the vertical, seen from above."""
+    albedo_gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    """Factors on linear albedo (red, green, blue) before shading; `metrics.json` has the ones that
+    TensoIR's rule gives."""
+    aovs: str = "rgb"
+    """Which maps, with commas: rgb,albedo,normal,roughness,metallic,depth,alpha,progress."""
+    exr: tyro.conf.FlagCreatePairsOff[bool] = False
+    """Also write every map as OpenEXR, unquantised and linear."""
+    frames: int = 120
+    """Pictures of a turntable."""
+    fps: float = 30.0
+    """Frames per second of a turntable."""
+    backend: BackendName = "auto"
+    """Rasterizer."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn."""
+        if not all(math.isfinite(g) and g >= 0 for g in self.albedo_gain):
+            raise ConfigurationError(
+                f"--albedo-gain must be three numbers >= 0, got {self.albedo_gain}."
+            )
+        if self.frames < 1 or not 0 < self.fps <= 240 or not math.isfinite(self.env_rotation_deg):
+            raise ConfigurationError(
+                f"--frames must be positive, --fps in (0, 240] and --env-rotation-deg finite, got "
+                f"{self.frames}, {self.fps} and {self.env_rotation_deg}."
+            )
+
+
+def run_render(arguments: list[str]) -> None:
+    """Draw pictures."""
+    parsed = parse("render", RenderArguments, arguments, {})
+
+    from relight3d.pipeline.render import RenderRequest, render
+
+    count = render(
+        RenderRequest(
+            run=parsed.run,
+            out=parsed.out,
+            views=parsed.views,
+            env=parsed.env,
+            env_rotation_rad=math.radians(parsed.env_rotation_deg),
+            albedo_gain=parsed.albedo_gain,
+            aovs=tuple(name.strip() for name in parsed.aovs.split(",") if name.strip()),
+            exr=parsed.exr,
+            frames=parsed.frames,
+            fps=parsed.fps,
+            backend=parsed.backend,
+        )
+    )
+    print(f"{count} views are in {parsed.out}")

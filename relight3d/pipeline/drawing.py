@@ -1,0 +1,152 @@
+"""An asset as maps of a view, under the light of its photos or any other."""
+
+import dataclasses
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from relight3d.backends.interface import Rasterizer
+from relight3d.core.color import linear_from_srgb, srgb_from_linear
+from relight3d.core.errors import ConfigurationError
+from relight3d.core.planes import (
+    facing,
+    pixel_rays,
+    plane_depth,
+    plane_distance,
+    splat_normals,
+)
+from relight3d.core.radiance import radiance_srgb
+from relight3d.core.sh import degree_of
+from relight3d.core.types import Asset, Cameras, EnvironmentLight, PointLight
+from relight3d.core.views import ViewLight
+from relight3d.decomposition.relight import Relighter
+from relight3d.export.bake import DisplayColor
+
+Maps = dict[str, Float[Tensor, "H W _"]]
+"""AOV name -> straight (not premultiplied) values of one view, linear, plus 'alpha'."""
+
+Gain = tuple[float, float, float]
+NO_GAIN: Gain = (1.0, 1.0, 1.0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Light:
+    """What shines on the asset."""
+
+    environment: EnvironmentLight | None = None
+    rotation_rad: float = 0.0
+    """Counter-clockwise about +z."""
+    points: tuple[PointLight, ...] = ()
+
+
+def device_of(rasterize: Rasterizer) -> torch.device:
+    """Where the backend computes: gsplat on the GPU, the others on the CPU."""
+    on_gpu = rasterize.__module__.endswith("gsplat_cuda")
+    return torch.device("cuda" if on_gpu else "cpu")
+
+
+class Painter:
+    """Draws one asset; remembers the prepared form of the latest light."""
+
+    def __init__(self, asset: Asset, rasterize: Rasterizer):
+        """Take what to draw, and what with."""
+        self.asset, self._rasterize = asset, rasterize
+        self._prepared: tuple[Light, Gain, Relighter] | None = None
+        self._own_lights: dict[ViewLight, Light] = {}
+
+    def radiance(self, cameras: Cameras) -> Maps:
+        """The photos' own look by the radiance field alone, with shape: no material is needed."""
+        return draw_radiance(self.asset, self._rasterize, cameras)
+
+    def captured(self, cameras: Cameras, light: ViewLight) -> Maps:
+        """The look under the light of the photos; physics and radiance field mixed by progress."""
+        if self.asset.materials is None:
+            return self.radiance(cameras)
+        maps = self._lit(cameras, self.light_of(light), NO_GAIN)
+        physics, share = srgb_from_linear(maps["rgb"]), maps["progress"]
+        look = srgb_from_linear(self.radiance(cameras)["rgb"])
+        return {**maps, "rgb": linear_from_srgb(share * physics + (1 - share) * look)}
+
+    def relit(self, cameras: Cameras, light: Light, gain: Gain = NO_GAIN) -> Maps:
+        """The look under another light, by physics alone.
+
+        Args:
+            cameras: One camera.
+            light: What shines.
+            gain: Factor on linear albedo before shading.
+
+        Raises:
+            ConfigurationError: The asset has no materials yet.
+        """
+        return self._lit(cameras, light, gain)
+
+    def splat_colors(self, light: Light) -> DisplayColor:
+        """Display colour of the splats along viewing directions, for baking.
+
+        Raises:
+            ConfigurationError: The asset has no materials yet.
+        """
+        return self._relighter(light, NO_GAIN).display_colors
+
+    def light_of(self, light: ViewLight) -> Light:
+        """The light of a photo, its environment as it was recovered."""
+        if light not in self._own_lights:
+            environment = self.asset.environments.get(light.environment or "")
+            self._own_lights[light] = Light(environment, light.rotation_rad, light.points)
+        return self._own_lights[light]
+
+    def _relighter(self, light: Light, gain: Gain) -> Relighter:
+        if self.asset.materials is None:
+            raise ConfigurationError(
+                "This run has no materials, so it cannot be relit: only its first stage is done. "
+                "Run `relight3d decompose RUN` first, or leave --env away."
+            )
+        if self._prepared is None or (self._prepared[0], self._prepared[1]) != (light, gain):
+            relighter = Relighter(
+                self.asset,
+                self._rasterize,
+                light.environment,
+                points=light.points,
+                rotation_rad=light.rotation_rad,
+                albedo_gain=gain,
+            )
+            self._prepared = (light, gain, relighter)
+        return self._prepared[2]
+
+    @torch.no_grad()
+    def _lit(self, cameras: Cameras, light: Light, gain: Gain) -> Maps:
+        drawn = self._relighter(light, gain).render(cameras)
+        alpha = drawn["alpha"]
+        unblended = ("depth", "alpha")
+        return {
+            name: values if name in unblended else straight(values, alpha)
+            for name, values in drawn.items()
+        }
+
+
+def straight(
+    premultiplied: Float[Tensor, "H W ch"], alpha: Float[Tensor, "H W 1"]
+) -> Float[Tensor, "H W ch"]:
+    """Divide by coverage; 0 where there is none."""
+    return torch.where(alpha > 1e-6, premultiplied / alpha.clamp_min(1e-6), 0.0)
+
+
+@torch.no_grad()
+def draw_radiance(asset: Asset, rasterize: Rasterizer, cameras: Cameras) -> Maps:
+    """The radiance field of one camera, with shape but no material: 'rgb normal depth alpha'."""
+    splats, center = asset.splats, cameras.centers[0].to(asset.splats.means)
+    degree = degree_of(splats.sh.shape[1])
+    color = radiance_srgb(splats.sh[:, :1], splats.sh[:, 1:], splats.means, center, degree)
+    normals = facing(splat_normals(splats.quats_wxyz), splats.means, center)
+    distance = plane_distance(normals, splats.means, center)
+    features = torch.cat([color, normals, distance], -1)
+    raster = rasterize(splats.gaussians(), features, cameras.to(splats.means.device))
+    channels, alpha = raster.features[0], raster.alpha[0]
+    rays = pixel_rays(cameras.to(splats.means.device))
+    return {
+        "rgb": linear_from_srgb(straight(channels[..., :3], alpha)),
+        "normal": torch.nn.functional.normalize(channels[..., 3:6], dim=-1),
+        "depth": plane_depth(channels[..., 3:6], channels[..., 6:7], rays),
+        "alpha": alpha,
+    }

@@ -1,0 +1,114 @@
+"""Maps to the 8-bit pictures that are written, scored and shown, all by the same code."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from relight3d.core.photos import Photo, cameras_of
+from relight3d.core.types import Cameras, EnvironmentLight
+from relight3d.core.views import Capture, View
+from relight3d.evaluation.score import Frames
+from relight3d.files.environment import read_environment
+from relight3d.files.images import Image
+from relight3d.pipeline.drawing import Gain, Light, Maps, Painter
+from relight3d.view.frames import Aov, encode_aov
+
+Picture = UInt8[np.ndarray, "H W 4"]
+
+
+def picture(maps: Maps, aov: Aov, grey_range: tuple[float, float] = (0.0, 1.0)) -> Picture:
+    """One map of a view as it is written to a .png."""
+    alpha = maps["alpha"].cpu().clamp(0.0, 1.0)
+    values = alpha if aov == "alpha" else maps[aov].float().cpu()
+    return encode_aov(aov, values, alpha, grey_range)
+
+
+def depth_range(cameras: Cameras, means: torch.Tensor) -> tuple[float, float]:
+    """Nearest and farthest depth of most splats before any of the cameras, for grey pictures."""
+    pose = cameras.world_to_camera.to(means)
+    depths = means @ pose[:, 2, :3].T + pose[:, 2, 3]
+    depths = depths[depths > 0].flatten().sort().values
+    if len(depths) == 0:
+        return (0.0, 1.0)
+    low, high = depths[len(depths) // 50].item(), depths[-1 - len(depths) // 50].item()
+    margin = 0.05 * (high - low) + 1e-6
+    return (max(0.0, low - margin), high + margin)
+
+
+def photo_picture(photo: Photo) -> Picture:
+    """A photo as 8-bit RGBA; opaque without a mask."""
+    color = (photo.srgb().clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+    covered = photo.coverage
+    if covered is None:
+        covered = torch.full_like(color[..., :1], 255)
+    return torch.cat([color, covered], -1).numpy()
+
+
+def image_picture(image: Image) -> Picture:
+    """A decoded sRGB picture as 8-bit RGBA; opaque without alpha."""
+    alpha = np.ones_like(image.pixels[..., :1]) if image.alpha is None else image.alpha
+    levels = np.concatenate([image.pixels, alpha], -1).clip(0, 1) * 255 + 0.5
+    return levels.astype(np.uint8)
+
+
+def reduced(pixels: Picture, largest_px: int) -> Picture:
+    """Averaged over blocks until neither side exceeds `largest_px`; as it is, if none does."""
+    factor = -(-max(pixels.shape[:2]) // largest_px)
+    if factor == 1:
+        return pixels
+    height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
+    blocks = pixels[: height * factor, : width * factor].astype(np.float32)
+    blocks[..., :3] *= blocks[..., 3:] / 255
+    mean = blocks.reshape(height, factor, width, factor, 4).mean((1, 3))
+    mean[..., :3] *= 255 / np.maximum(mean[..., 3:], 1e-6)
+    return (mean.clip(0, 255) + 0.5).astype(np.uint8)
+
+
+def environment_picture(light: EnvironmentLight) -> UInt8[np.ndarray, "H W 4"]:
+    """A light for a screen: its 90th percentile becomes nearly white."""
+    radiance = light.radiance_linear.detach().float().cpu()
+    white = torch.quantile(radiance.flatten()[:: max(1, radiance.numel() // 100_000)], 0.9)
+    opaque = torch.ones_like(radiance[..., :1])
+    return encode_aov("rgb", radiance * (0.8 / white.clamp_min(1e-6)), opaque)
+
+
+class AssetFrames:
+    """Draws an asset for `evaluation.score`."""
+
+    def __init__(self, painter: Painter, capture: Capture, fitted: Painter | None = None):
+        """Take painters of the asset and of the first stage, and the capture with the lights."""
+        self._painter, self._capture, self._fitted = painter, capture, fitted
+        self._lights: dict[str, Light] = {}
+
+    def captured(self, view: View) -> Frames:
+        """The view under its own light."""
+        cameras = cameras_of([view])
+        maps = self._painter.captured(cameras, view.light)
+        with_material = "albedo" in maps
+        radiance = None
+        if self._fitted is not None:
+            radiance = picture(self._fitted.radiance(cameras), "rgb")
+        return Frames(
+            rgb=picture(maps, "rgb"),
+            radiance=radiance,
+            albedo=picture(maps, "albedo") if with_material else None,
+            normal=picture(maps, "normal"),
+        )
+
+    def relit(self, view: View, environment: str, gain: Gain) -> Picture:
+        """The view under one of the capture's environments."""
+        if environment not in self._lights:
+            self._lights[environment] = Light(
+                read_environment(self._capture.environments[environment])
+            )
+        light = self._lights[environment]
+        return picture(self._painter.relit(cameras_of([view]), light, gain), "rgb")
+
+
+def spread(views: Sequence[View], count: int) -> list[View]:
+    """Some of the views, evenly spaced."""
+    if len(views) <= count:
+        return list(views)
+    return [views[i * len(views) // count] for i in range(count)]

@@ -1,0 +1,208 @@
+"""A run's asset as picture files: `relight3d render`."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from relight3d import capture as capture_room
+from relight3d.backends.registry import get_rasterizer
+from relight3d.core.errors import ConfigurationError
+from relight3d.core.photos import cameras_of
+from relight3d.core.progress import Progress
+from relight3d.core.types import Asset, Cameras
+from relight3d.core.views import Capture, View, ViewLight
+from relight3d.files.atomic import atomic_file
+from relight3d.files.environment import read_environment
+from relight3d.files.pictures import over
+from relight3d.files.video import write_video
+from relight3d.pipeline import pictures
+from relight3d.pipeline.asset_file import load_asset
+from relight3d.pipeline.config import BackendName
+from relight3d.pipeline.drawing import Gain, Light, Maps, Painter, device_of
+from relight3d.pipeline.machine import prepare_torch
+from relight3d.pipeline.run_folder import RunFolder
+from relight3d.pipeline.run_settings import INPUTS
+from relight3d.view.camera_file import read_camera_file
+from relight3d.view.cameras import turntable
+from relight3d.view.frames import AOVS, Aov, frame_path, save_frames
+
+
+@dataclasses.dataclass(frozen=True)
+class RenderRequest:
+    """What to draw of a run, under which light, and where to."""
+
+    run: Path
+    out: Path
+    views: str
+    """'test', 'train', 'turntable', or a file of cameras."""
+    env: Path | None
+    env_rotation_rad: float
+    albedo_gain: Gain
+    aovs: tuple[str, ...]
+    exr: bool
+    frames: int
+    fps: float
+    backend: BackendName
+
+
+@dataclasses.dataclass(frozen=True)
+class Shot:
+    """One picture to draw."""
+
+    camera: Cameras
+    light: ViewLight
+    """Its light, where no other is asked for."""
+
+
+def render(request: RenderRequest) -> int:
+    """Draw and write every picture; returns how many views were drawn.
+
+    Raises:
+        CheckpointError: Not a finished run.
+        ConfigurationError: A map the asset does not have; or relighting an asset without materials.
+        FileFormatError: The environment or the camera file cannot be used.
+        OutputError: A picture cannot be written.
+    """
+    prepare_torch()
+    run = RunFolder(request.run)
+    rasterize = get_rasterizer(request.backend)
+    asset = load_asset(run.asset_path, device_of(rasterize))
+    aovs = checked_aovs(request.aovs, asset)
+    light = requested_light(request)
+    capture = capture_of(run)
+    shots = shots_of(request, capture)
+    painter = Painter(asset, rasterize)
+    depths = _depth_range(shots, asset) if "depth" in aovs else (0.0, 1.0)
+    progress = Progress("render", len(shots))
+    for index, shot in enumerate(shots):
+        maps = draw(painter, shot, light, request.albedo_gain)
+        _write(request, capture, index, maps, aovs, depths)
+        progress.update(index + 1, {})
+    if "depth" in aovs:
+        _note_depth_range(request.out, depths, capture)
+    if request.views == "turntable":
+        for aov in aovs:
+            _write_video(request, aov, len(shots))
+    progress.close(len(shots), {})
+    return len(shots)
+
+
+def requested_light(request: RenderRequest) -> Light | None:
+    """The light on the command line; None for that of the photos."""
+    if request.env is None:
+        if request.env_rotation_rad:
+            raise ConfigurationError(
+                "--env-rotation-deg turns the map of --env. Give both; a recovered light is in the "
+                "run's folder `environment`."
+            )
+        return None
+    return Light(read_environment(request.env), request.env_rotation_rad)
+
+
+def checked_aovs(names: tuple[str, ...], asset: Asset) -> tuple[Aov, ...]:
+    """The wanted maps, if they exist.
+
+    Raises:
+        ConfigurationError: Unknown, or not there before decomposition.
+    """
+    unknown = [name for name in names if name not in AOVS]
+    if unknown or not names:
+        raise ConfigurationError(
+            f"--aovs: there is no map {', '.join(unknown) or 'named'}. Maps: {', '.join(AOVS)}."
+        )
+    chosen: tuple[Aov, ...] = tuple(aov for aov in AOVS if aov in names)
+    missing = [aov for aov in chosen if aov in ("albedo", "roughness", "metallic", "progress")]
+    if asset.materials is None and missing:
+        raise ConfigurationError(
+            f"This run has no materials, hence no {', '.join(missing)}: only its first stage is "
+            "done. Run `relight3d decompose RUN` first."
+        )
+    return chosen
+
+
+def capture_of(run: RunFolder) -> Capture:
+    """The capture a run was made from."""
+    config = run.read_config()
+    return capture_room.load(Path(config["capture_path"]), config["settings"][INPUTS]["hold_out"])
+
+
+def shots_of(request: RenderRequest, capture: Capture) -> list[Shot]:
+    """The views asked for, in order."""
+    own = capture.split("train")[0].light
+    if request.views in ("test", "train"):
+        views = capture.split("test" if request.views == "test" else "train")
+        if not views:
+            raise ConfigurationError(
+                f"--views {request.views}: the capture has no {request.views} views. "
+                "Choose train or turntable, or train with --hold-out 8."
+            )
+        return [Shot(cameras_of([view]), view.light) for view in views]
+    if request.views == "turntable":
+        path = turntable(cameras_of(same_size(capture.split("train"))), request.frames)
+    elif Path(request.views).is_file():
+        path = read_camera_file(Path(request.views), capture.capture_from_source)
+    else:
+        raise ConfigurationError(
+            f"--views {request.views} is neither test, train nor turntable, nor a file of cameras "
+            "(transforms.json, or a camera path of nerfstudio's viewer)."
+        )
+    return [Shot(path[[index]], own) for index in range(len(path))]
+
+
+def same_size(views: tuple[View, ...]) -> list[View]:
+    """The views that share the first one's picture size."""
+    first = views[0]
+    size = (first.width_px, first.height_px)
+    return [view for view in views if (view.width_px, view.height_px) == size]
+
+
+def draw(painter: Painter, shot: Shot, light: Light | None, gain: Gain) -> Maps:
+    """Maps of one shot; 'albedo' carries the gain, as it is what was shaded."""
+    if light is None and gain == (1.0, 1.0, 1.0):
+        return painter.captured(shot.camera, shot.light)
+    if light is None:
+        light = painter.light_of(shot.light)
+    return painter.relit(shot.camera, light, gain)
+
+
+def _write(
+    request: RenderRequest,
+    capture: Capture,
+    index: int,
+    maps: Maps,
+    aovs: tuple[Aov, ...],
+    depths: tuple[float, float],
+) -> None:
+    for aov in aovs:
+        values, shown = maps[aov], (0.0, 1.0)
+        if aov == "depth":
+            scale = capture.capture_from_source.scale
+            values, shown = values / scale, (depths[0] / scale, depths[1] / scale)
+        save_frames(
+            request.out, aov, index, values, maps["alpha"],
+            premultiplied=False, grey_range=shown, exr=request.exr,
+        )  # fmt: skip
+
+
+def _depth_range(shots: list[Shot], asset: Asset) -> tuple[float, float]:
+    ranges = [pictures.depth_range(shot.camera, asset.splats.means) for shot in shots]
+    return min(low for low, _ in ranges), max(high for _, high in ranges)
+
+
+def _note_depth_range(out: Path, depths: tuple[float, float], capture: Capture) -> None:
+    scale = capture.capture_from_source.scale
+    with atomic_file(out / "depth" / "range.json") as temporary:
+        temporary.write_text(
+            json.dumps({"black": depths[0] / scale, "white": depths[1] / scale}) + "\n"
+        )
+
+
+def _write_video(request: RenderRequest, aov: Aov, count: int) -> None:
+    """DIR/<aov>.mp4 on white, from the pictures just written."""
+    from relight3d.files.images import read_image
+
+    frames = (
+        over(pictures.image_picture(read_image(frame_path(request.out, aov, index))))
+        for index in range(count)
+    )
+    write_video(request.out / f"{aov}.mp4", frames, request.fps)

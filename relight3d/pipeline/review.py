@@ -1,0 +1,157 @@
+"""A finished asset judged and shown: metrics.json and report.html."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from relight3d.backends.interface import Rasterizer
+from relight3d.capture import load_photo
+from relight3d.core.photos import cameras_of
+from relight3d.core.types import Asset, Cameras
+from relight3d.core.views import Capture, View
+from relight3d.evaluation.report import Comparison, ReportContent, report_html
+from relight3d.evaluation.score import score_frames
+from relight3d.files.atomic import atomic_file
+from relight3d.files.environment import read_environment
+from relight3d.files.images import read_image
+from relight3d.files.pictures import colorize
+from relight3d.files.video import encode_animated_webp
+from relight3d.pipeline import pictures
+from relight3d.pipeline.drawing import NO_GAIN, Gain, Light, Painter
+from relight3d.pipeline.run_folder import RunFolder, write_json
+from relight3d.view.cameras import turntable
+
+COMPARED_VIEWS = 4
+RELIT_VIEWS = 2
+TURNTABLE_FRAMES = 36
+TURNTABLE_FPS = 12.0
+TURNTABLE_WIDTH_PX = 320
+LARGEST_PICTURE_PX = 800
+"""Views are drawn for the page no wider than this."""
+
+
+def write_metrics(
+    run: RunFolder, capture: Capture, asset: Asset, fitted: Asset, rasterize: Rasterizer
+) -> None:
+    """Score the test views into RUN/metrics.json; `fitted` is the asset before decomposition."""
+    before = None if asset.materials is None else Painter(fitted, rasterize)
+    frames = pictures.AssetFrames(Painter(asset, rasterize), capture, before)
+    write_json(run.metrics_path, score_frames(capture, frames))
+
+
+def write_report(run: RunFolder, capture: Capture, asset: Asset, rasterize: Rasterizer) -> None:
+    """Show everything in RUN/report.html."""
+    painter = Painter(asset, rasterize)
+    split = "test" if capture.split("test") else "train"
+    views = pictures.spread(capture.split(split), COMPARED_VIEWS)
+    metrics = json.loads(run.metrics_path.read_text()) if run.metrics_path.exists() else {}
+    content = ReportContent(
+        title=capture.root.name,
+        lead=_lead(capture, asset),
+        comparisons=[_compare(painter, view) for view in views],
+        compared_split=split,
+        maps=_maps(painter, views[0]),
+        turntables=_turntables(painter, capture),
+        relit=_relit(painter, capture, views, metrics),
+        environments={
+            name: pictures.environment_picture(light) for name, light in asset.environments.items()
+        },
+        losses=run.read_losses(),
+        record=run.read_record(),
+        config=run.read_config(),
+        metrics=metrics,
+        splats=len(asset.splats),
+    )
+    with atomic_file(run.report_path) as temporary:
+        temporary.write_text(report_html(content), encoding="utf-8")
+
+
+def _lead(capture: Capture, asset: Asset) -> str:
+    train, test = len(capture.split("train")), len(capture.split("test"))
+    kept = f", {test} kept back for testing" if test else ""
+    made = "materials and light" if asset.materials is not None else "splats, light baked in"
+    size = f"{capture.views[0].width_px} x {capture.views[0].height_px} pixels"
+    return f"{train} photos of {size}{kept}; {len(asset.splats):,} splats with {made}."
+
+
+def _compare(painter: Painter, view: View) -> Comparison:
+    maps = painter.captured(cameras_of([view]), view.light)
+    truth = pictures.photo_picture(load_photo(view))
+    ours = pictures.picture(maps, "rgb")
+    if view.mask_path is None and truth[..., 3].min() == 255:
+        ours = _on_black(ours)
+    limit = LARGEST_PICTURE_PX
+    return Comparison(view.name, pictures.reduced(ours, limit), pictures.reduced(truth, limit))
+
+
+def _on_black(ours: pictures.Picture) -> pictures.Picture:
+    """A place has no transparency: what is not covered is black."""
+    shown = ours.copy()
+    shown[..., :3] = (ours[..., :3].astype(float) * ours[..., 3:] / 255 + 0.5).astype("uint8")
+    shown[..., 3] = 255
+    return shown
+
+
+def _maps(painter: Painter, view: View) -> dict[str, Any]:
+    cameras = cameras_of([view])
+    maps = painter.captured(cameras, view.light)
+    names = ("albedo", "normal", "roughness", "metallic", "progress")
+    shown: dict[str, Any] = {n: pictures.picture(maps, n) for n in names if n in maps}
+    low, high = pictures.depth_range(cameras, painter.asset.splats.means)
+    depth = colorize(maps["depth"][..., 0].cpu().numpy(), low, high)
+    covered = pictures.picture(maps, "rgb")
+    covered[..., :3] = depth
+    shown["depth"] = covered
+    return {name: pictures.reduced(map, LARGEST_PICTURE_PX) for name, map in shown.items()}
+
+
+def _turntables(painter: Painter, capture: Capture) -> dict[str, bytes]:
+    """Under the light of the photos, and under up to two others, or the same light turning."""
+    views = capture.split("train")
+    same_size = [v for v in views if (v.width_px, v.height_px) == _size(views[0])]
+    path = turntable(cameras_of(same_size), TURNTABLE_FRAMES)
+    path = path.scaled(min(1.0, TURNTABLE_WIDTH_PX / path.width_px))
+    own = views[0].light
+    shown = {"under the light of the photos": _animated(painter, path, None, own)}
+    if painter.asset.materials is None:
+        return shown
+    for name in new_lights(capture)[:2]:
+        light = Light(read_environment(capture.environments[name]))
+        shown[f"relit by {name}"] = _animated(painter, path, light, own)
+    return shown
+
+
+def new_lights(capture: Capture) -> list[str]:
+    """Environments that came with the capture, those that its test views know relit first."""
+    known = {name for view in capture.split("test") for name in view.truth}
+    return sorted(capture.environments, key=lambda name: (f"relit/{name}" not in known, name))
+
+
+def _animated(painter: Painter, path: Cameras, light: Light | None, own: Any) -> bytes:
+    frames = []
+    for index in range(len(path)):
+        camera = path[[index]]
+        maps = painter.captured(camera, own) if light is None else painter.relit(camera, light)
+        frames.append(pictures.picture(maps, "rgb"))
+    return encode_animated_webp(frames, TURNTABLE_FPS)
+
+
+def _relit(
+    painter: Painter, capture: Capture, views: Sequence[View], metrics: dict[str, Any]
+) -> list[Comparison]:
+    compared = []
+    aligned: Gain = tuple(metrics.get("albedo", {}).get("gain", NO_GAIN))
+    for name in metrics.get("relit", {}):
+        light = Light(read_environment(capture.environments[name]))
+        for view in views[:RELIT_VIEWS]:
+            ours = painter.relit(cameras_of([view]), light, aligned)
+            truth = read_image(view.truth[f"relit/{name}"])
+            compared.append(
+                Comparison(f"{name}, {view.name}", pictures.picture(ours, "rgb"),
+                           pictures.image_picture(truth))
+            )  # fmt: skip
+    return compared
+
+
+def _size(view: View) -> tuple[int, int]:
+    return view.width_px, view.height_px

@@ -1,0 +1,83 @@
+"""Capture to asset: what `relight3d train`, `fit` and `decompose` do."""
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from relight3d import capture as capture_room
+from relight3d.backends.registry import get_rasterizer
+from relight3d.core.errors import CheckpointError
+from relight3d.decomposition.config import DecompositionConfig
+from relight3d.pipeline.config import TrainConfig
+from relight3d.pipeline.flow import Flow
+from relight3d.pipeline.loop import Cadence, check_continues
+from relight3d.pipeline.machine import installed_versions, prepare_torch
+from relight3d.pipeline.run_folder import Mode, RunFolder, hold_run, open_run, remove, write_json
+from relight3d.pipeline.run_settings import INPUTS, run_settings, stored_config
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainRequest:
+    """What to train, where to, and how far."""
+
+    capture: Path
+    out: Path
+    config: TrainConfig
+    mode: Mode = "new"
+    last_stage: Literal["fit", "decompose"] = "decompose"
+    hold_out: int = 0
+    start: Path | None = None
+    cadence: Cadence = dataclasses.field(default_factory=Cadence)
+
+
+def train(request: TrainRequest) -> RunFolder:
+    """Run the stages that are not done yet, then score and report.
+
+    Raises:
+        Interrupted: Stopped by the user; everything done is saved.
+        Relight3dError: Anything wrong with capture, settings, machine or disk.
+    """
+    prepare_torch()
+    rasterize = get_rasterizer(request.config.backend)
+    capture = capture_room.load(request.capture, request.hold_out)
+    settings = run_settings(request.config, capture, request.hold_out, request.start)
+    about = {
+        "capture_path": str(request.capture.resolve()),
+        "start_path": None if request.start is None else str(request.start.resolve()),
+        "versions": installed_versions(),
+    }
+    with open_run(request.out, settings, request.mode, about) as run:
+        flow = Flow(run, capture, request.config, settings, rasterize, request.cadence)
+        flow.run_to(request.last_stage, request.start)
+    return run
+
+
+def decompose_run(
+    path: Path, config: DecompositionConfig, overwrite: bool, cadence: Cadence
+) -> RunFolder:
+    """The second stage alone, in a run whose first is done.
+
+    Raises:
+        CheckpointError: Not a run; its first stage is not done; or it has a decomposition made
+            with other settings and `overwrite` was not asked for.
+    """
+    prepare_torch()
+    with hold_run(path) as run:
+        known = run.read_config()
+        train_config = dataclasses.replace(stored_config(path), decomposition=config)
+        inputs = known["settings"][INPUTS]
+        if not run.read_record().get("stages", {}).get("fit"):
+            raise CheckpointError(
+                f"The run {path} has no finished fit. Finish it: `relight3d fit ... --resume`."
+            )
+        capture = capture_room.load(Path(known["capture_path"]), inputs["hold_out"])
+        start = None if known["start_path"] is None else Path(known["start_path"])
+        settings = run_settings(train_config, capture, inputs["hold_out"], start)
+        if overwrite:
+            remove(run.checkpoint_path("decompose"))
+        check_continues(run.checkpoint_path("decompose"), settings)
+        write_json(run.config_path, {**known, "settings": settings})
+        rasterize = get_rasterizer(train_config.backend)
+        flow = Flow(run, capture, train_config, settings, rasterize, cadence)
+        flow.run_to("decompose", start)
+    return run
