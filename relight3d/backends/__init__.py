@@ -1,0 +1,1 @@
+"""How splats become pixels: one call, `interface.Rasterizer`; `registry` picks who answers it."""

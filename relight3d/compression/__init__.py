@@ -1,0 +1,1 @@
+"""Room 4: fewer and smaller splats. Empty so far."""

@@ -1,0 +1,1 @@
+"""Nouns and laws: types, conventions, rotations, SH, colour, errors. No formats, no training."""

@@ -1,0 +1,1 @@
+"""Room 3: `Splats` to materials and light, and back to pictures under any light."""
