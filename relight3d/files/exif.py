@@ -29,7 +29,7 @@ class Exif:
 def read_exif(path: Path) -> Exif:
     """Read the metadata; damaged or missing metadata is empty, never an error."""
     try:
-        with PIL.Image.open(path, formats=("JPEG", "MPO", "TIFF", "PNG", "WEBP")) as picture:
+        with PIL.Image.open(path, formats=("JPEG", "TIFF", "PNG", "WEBP")) as picture:
             tags = picture.getexif()
             camera = tags.get_ifd(_EXIF_IFD)
             name = " ".join(str(tags.get(tag, "")).strip("\0 ") for tag in (_MAKE, _MODEL))

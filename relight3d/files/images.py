@@ -24,7 +24,7 @@ from relight3d.files.reading import check_picture_size, file_size
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp", ".exr", ".hdr")
 _WHAT = "The picture"
-_FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "WEBP", "BMP")
+_FORMATS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP")
 _ORIENTATION_TAG = 0x0112
 _BITS_PER_SAMPLE_TAG = 258
 _NO_PICTURE = "Fetch or export it again as PNG, JPEG, TIFF, WebP, EXR or HDR, or remove it."
