@@ -39,6 +39,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], meta: Mapping[str
     temporary = path.with_name(f".{path.name}.partial")
     try:
         save_file(stored, temporary, metadata={FORMAT: json.dumps(record)})
+        temporary.chmod(0o666 & ~_umask())  # the library makes it private
         _flush(temporary)
         os.replace(temporary, path)
         _flush(path.parent)
@@ -137,6 +138,13 @@ def _checksum(tensors: Mapping[str, Tensor]) -> int:
         value = zlib.crc32(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode(), value)
         value = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, value)
     return value
+
+
+def _umask() -> int:
+    """Permissions that new files do not get; it can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
 
 
 def _flush(path: Path) -> None:

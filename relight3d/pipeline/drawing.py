@@ -21,6 +21,7 @@ from relight3d.core.sh import degree_of
 from relight3d.core.types import Asset, Cameras, EnvironmentLight, PointLight
 from relight3d.core.views import ViewLight
 from relight3d.decomposition.relight import Relighter
+from relight3d.decomposition.splat_colors import display_colors
 from relight3d.export.bake import DisplayColor
 
 Maps = dict[str, Float[Tensor, "H W _"]]
@@ -28,6 +29,8 @@ Maps = dict[str, Float[Tensor, "H W _"]]
 
 Gain = tuple[float, float, float]
 NO_GAIN: Gain = (1.0, 1.0, 1.0)
+KEPT_SPLATS = 250_000
+"""Traced shadows take about 2 kB per splat and light: so many are remembered, of all lights."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -47,12 +50,12 @@ def device_of(rasterize: Rasterizer) -> torch.device:
 
 
 class Painter:
-    """Draws one asset; remembers the prepared form of the latest light."""
+    """Draws one asset; remembers the traced shadows of a few lights."""
 
     def __init__(self, asset: Asset, rasterize: Rasterizer):
         """Take what to draw, and what with."""
         self.asset, self._rasterize = asset, rasterize
-        self._prepared: tuple[Light, Gain, Relighter] | None = None
+        self._prepared: dict[tuple[Light, Gain], Relighter] = {}
         self._own_lights: dict[ViewLight, Light] = {}
 
     def radiance(self, cameras: Cameras) -> Maps:
@@ -87,7 +90,7 @@ class Painter:
         Raises:
             ConfigurationError: The asset has no materials yet.
         """
-        return self._relighter(light, NO_GAIN).display_colors
+        return display_colors(self._relighter(light, NO_GAIN))
 
     def light_of(self, light: ViewLight) -> Light:
         """The light of a photo, its environment as it was recovered."""
@@ -102,8 +105,12 @@ class Painter:
                 "This run has no materials, so it cannot be relit: only its first stage is done. "
                 "Run `relight3d decompose RUN` first, or leave --env away."
             )
-        if self._prepared is None or (self._prepared[0], self._prepared[1]) != (light, gain):
-            relighter = Relighter(
+        key = (light, gain)
+        if key not in self._prepared:
+            kept = max(1, KEPT_SPLATS // max(1, len(self.asset.splats)))
+            while len(self._prepared) >= kept:
+                self._prepared.pop(next(iter(self._prepared)))  # the oldest
+            self._prepared[key] = Relighter(
                 self.asset,
                 self._rasterize,
                 light.environment,
@@ -111,8 +118,7 @@ class Painter:
                 rotation_rad=light.rotation_rad,
                 albedo_gain=gain,
             )
-            self._prepared = (light, gain, relighter)
-        return self._prepared[2]
+        return self._prepared[key]
 
     @torch.no_grad()
     def _lit(self, cameras: Cameras, light: Light, gain: Gain) -> Maps:

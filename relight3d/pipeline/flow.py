@@ -18,7 +18,7 @@ from relight3d.pipeline.asset_file import save_asset
 from relight3d.pipeline.config import TrainConfig
 from relight3d.pipeline.loop import Cadence, run_job
 from relight3d.pipeline.machine import describe_machine, peak_memory_mb, reset_peak_memory
-from relight3d.pipeline.review import write_metrics, write_report
+from relight3d.pipeline.review import frames_of, write_metrics, write_report
 from relight3d.pipeline.run_folder import RunFolder
 from relight3d.pipeline.run_settings import fit_settings
 from relight3d.pipeline.signals import StopRequest, stop_request
@@ -51,11 +51,12 @@ class Flow:
         save_asset(self.run.asset_path, asset)
         for name, light in asset.environments.items():
             write_environment(self.run.environments_path / f"{name}.hdr", light)
+        frames = frames_of(self.capture, asset, fitted, self.rasterize)
         if self.capture.split("test"):
             with self._timed("score"):
-                write_metrics(self.run, self.capture, asset, fitted, self.rasterize)
+                write_metrics(self.run, self.capture, frames)
         with self._timed("report"):
-            write_report(self.run, self.capture, asset, self.rasterize)
+            write_report(self.run, self.capture, frames)
         self.run.update_record({"status": "finished", "last_stage": last_stage})
 
     def _finish(self, job: Job, settings: dict[str, Any], stop: StopRequest) -> None:

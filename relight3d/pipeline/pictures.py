@@ -79,13 +79,20 @@ class AssetFrames:
 
     def __init__(self, painter: Painter, capture: Capture, fitted: Painter | None = None):
         """Take painters of the asset and of the first stage, and the capture with the lights."""
-        self._painter, self._capture, self._fitted = painter, capture, fitted
+        self.painter, self._capture, self._fitted = painter, capture, fitted
         self._lights: dict[str, Light] = {}
+
+    def light(self, environment: str) -> Light:
+        """One of the capture's environments; the same object every time, so shadows are kept."""
+        if environment not in self._lights:
+            path = self._capture.environments[environment]
+            self._lights[environment] = Light(read_environment(path))
+        return self._lights[environment]
 
     def captured(self, view: View) -> Frames:
         """The view under its own light."""
         cameras = cameras_of([view])
-        maps = self._painter.captured(cameras, view.light)
+        maps = self.painter.captured(cameras, view.light)
         with_material = "albedo" in maps
         radiance = None
         if self._fitted is not None:
@@ -99,12 +106,8 @@ class AssetFrames:
 
     def relit(self, view: View, environment: str, gain: Gain) -> Picture:
         """The view under one of the capture's environments."""
-        if environment not in self._lights:
-            self._lights[environment] = Light(
-                read_environment(self._capture.environments[environment])
-            )
-        light = self._lights[environment]
-        return picture(self._painter.relit(cameras_of([view]), light, gain), "rgb")
+        maps = self.painter.relit(cameras_of([view]), self.light(environment), gain)
+        return picture(maps, "rgb")
 
 
 def spread(views: Sequence[View], count: int) -> list[View]:

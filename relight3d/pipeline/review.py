@@ -1,7 +1,7 @@
 """A finished asset judged and shown: metrics.json and report.html."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from relight3d.backends.interface import Rasterizer
@@ -12,12 +12,11 @@ from relight3d.core.views import Capture, View
 from relight3d.evaluation.report import Comparison, ReportContent, report_html
 from relight3d.evaluation.score import score_frames
 from relight3d.files.atomic import atomic_file
-from relight3d.files.environment import read_environment
 from relight3d.files.images import read_image
 from relight3d.files.pictures import colorize
 from relight3d.files.video import encode_animated_webp
 from relight3d.pipeline import pictures
-from relight3d.pipeline.drawing import NO_GAIN, Gain, Light, Painter
+from relight3d.pipeline.drawing import NO_GAIN, Gain, Maps, Painter
 from relight3d.pipeline.run_folder import RunFolder, write_json
 from relight3d.view.cameras import turntable
 
@@ -30,18 +29,22 @@ LARGEST_PICTURE_PX = 800
 """Views are drawn for the page no wider than this."""
 
 
-def write_metrics(
-    run: RunFolder, capture: Capture, asset: Asset, fitted: Asset, rasterize: Rasterizer
-) -> None:
-    """Score the test views into RUN/metrics.json; `fitted` is the asset before decomposition."""
+def frames_of(
+    capture: Capture, asset: Asset, fitted: Asset, rasterize: Rasterizer
+) -> pictures.AssetFrames:
+    """Draws the asset for scores and report; `fitted` is the asset before decomposition."""
     before = None if asset.materials is None else Painter(fitted, rasterize)
-    frames = pictures.AssetFrames(Painter(asset, rasterize), capture, before)
+    return pictures.AssetFrames(Painter(asset, rasterize), capture, before)
+
+
+def write_metrics(run: RunFolder, capture: Capture, frames: pictures.AssetFrames) -> None:
+    """Score the test views into RUN/metrics.json."""
     write_json(run.metrics_path, score_frames(capture, frames))
 
 
-def write_report(run: RunFolder, capture: Capture, asset: Asset, rasterize: Rasterizer) -> None:
+def write_report(run: RunFolder, capture: Capture, frames: pictures.AssetFrames) -> None:
     """Show everything in RUN/report.html."""
-    painter = Painter(asset, rasterize)
+    painter, asset = frames.painter, frames.painter.asset
     split = "test" if capture.split("test") else "train"
     views = pictures.spread(capture.split(split), COMPARED_VIEWS)
     metrics = json.loads(run.metrics_path.read_text()) if run.metrics_path.exists() else {}
@@ -51,8 +54,8 @@ def write_report(run: RunFolder, capture: Capture, asset: Asset, rasterize: Rast
         comparisons=[_compare(painter, view) for view in views],
         compared_split=split,
         maps=_maps(painter, views[0]),
-        turntables=_turntables(painter, capture),
-        relit=_relit(painter, capture, views, metrics),
+        turntables=_turntables(frames, capture, _gain(metrics)),
+        relit=_relit(frames, views, metrics),
         environments={
             name: pictures.environment_picture(light) for name, light in asset.environments.items()
         },
@@ -105,19 +108,29 @@ def _maps(painter: Painter, view: View) -> dict[str, Any]:
     return {name: pictures.reduced(map, LARGEST_PICTURE_PX) for name, map in shown.items()}
 
 
-def _turntables(painter: Painter, capture: Capture) -> dict[str, bytes]:
+def _gain(metrics: dict[str, Any]) -> Gain:
+    """The albedo alignment, if the truth is known."""
+    red, green, blue = metrics.get("albedo", {}).get("gain", NO_GAIN)
+    return (red, green, blue)
+
+
+def _turntables(frames: pictures.AssetFrames, capture: Capture, gain: Gain) -> dict[str, bytes]:
     """Under the light of the photos, and under up to two others, or the same light turning."""
     views = capture.split("train")
     same_size = [v for v in views if (v.width_px, v.height_px) == _size(views[0])]
     path = turntable(cameras_of(same_size), TURNTABLE_FRAMES)
     path = path.scaled(min(1.0, TURNTABLE_WIDTH_PX / path.width_px))
-    own = views[0].light
-    shown = {"under the light of the photos": _animated(painter, path, None, own)}
+    own, painter = views[0].light, frames.painter
+    shown = {
+        "under the light of the photos": _animated(path, lambda one: painter.captured(one, own))
+    }
     if painter.asset.materials is None:
         return shown
     for name in new_lights(capture)[:2]:
-        light = Light(read_environment(capture.environments[name]))
-        shown[f"relit by {name}"] = _animated(painter, path, light, own)
+        light = frames.light(name)
+        shown[f"relit by {name}"] = _animated(
+            path, lambda one, light=light: painter.relit(one, light, gain)
+        )
     return shown
 
 
@@ -127,29 +140,20 @@ def new_lights(capture: Capture) -> list[str]:
     return sorted(capture.environments, key=lambda name: (f"relit/{name}" not in known, name))
 
 
-def _animated(painter: Painter, path: Cameras, light: Light | None, own: Any) -> bytes:
-    frames = []
-    for index in range(len(path)):
-        camera = path[[index]]
-        maps = painter.captured(camera, own) if light is None else painter.relit(camera, light)
-        frames.append(pictures.picture(maps, "rgb"))
-    return encode_animated_webp(frames, TURNTABLE_FPS)
+def _animated(path: Cameras, draw: Callable[[Cameras], Maps]) -> bytes:
+    drawn = (pictures.picture(draw(path[[index]]), "rgb") for index in range(len(path)))
+    return encode_animated_webp(drawn, TURNTABLE_FPS)
 
 
 def _relit(
-    painter: Painter, capture: Capture, views: Sequence[View], metrics: dict[str, Any]
+    frames: pictures.AssetFrames, views: Sequence[View], metrics: dict[str, Any]
 ) -> list[Comparison]:
     compared = []
-    aligned: Gain = tuple(metrics.get("albedo", {}).get("gain", NO_GAIN))
     for name in metrics.get("relit", {}):
-        light = Light(read_environment(capture.environments[name]))
         for view in views[:RELIT_VIEWS]:
-            ours = painter.relit(cameras_of([view]), light, aligned)
-            truth = read_image(view.truth[f"relit/{name}"])
-            compared.append(
-                Comparison(f"{name}, {view.name}", pictures.picture(ours, "rgb"),
-                           pictures.image_picture(truth))
-            )  # fmt: skip
+            ours = frames.relit(view, name, _gain(metrics))
+            truth = pictures.image_picture(read_image(view.truth[f"relit/{name}"]))
+            compared.append(Comparison(f"{name}, {view.name}", ours, truth))
     return compared
 
 

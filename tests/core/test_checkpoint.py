@@ -31,6 +31,8 @@ def test_round_trip(tmp_path):
         assert tensors[name].dtype == tensor.dtype
         assert torch.equal(tensors[name], tensor)
     assert [p.name for p in tmp_path.iterdir()] == ["c"]
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "c").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_tensors_that_share_memory(tmp_path):
