@@ -11,19 +11,29 @@ _REQUIRED = object()
 
 @overload
 def number(
-    record: Mapping, key: str, where: str, default: None, low: float = ..., high: float = ...
+    record: Mapping,
+    key: str,
+    where: str,
+    default: None,
+    low: int | float = ...,
+    high: int | float = ...,
 ) -> float | None: ...
 @overload
 def number(
-    record: Mapping, key: str, where: str, default: float = ..., low: float = ..., high: float = ...
+    record: Mapping,
+    key: str,
+    where: str,
+    default: float = ...,
+    low: int | float = ...,
+    high: int | float = ...,
 ) -> float: ...
 def number(
     record: Mapping,
     key: str,
     where: str,
     default: object = _REQUIRED,
-    low: float = -math.inf,
-    high: float = math.inf,
+    low: int | float = -math.inf,
+    high: int | float = math.inf,
 ) -> object:
     """A finite number in [low, high]; `default` if the key is absent.
 
