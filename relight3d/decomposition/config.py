@@ -45,6 +45,8 @@ class DecompositionConfig:
     """Learning rate of log radiance."""
     material_rate: float = 0.02
     """Learning rate of albedo, roughness and metalness logits."""
+    gain_rate: float = 0.01
+    """Learning rate of the log gain between all light and all albedo."""
     progress_rate: float = 0.02
     """Learning rate of progress logits; a tenth of it in stage 4."""
     normal_rate: float = 0.004

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from relight3d.backends.interface import Rasterizer
+from relight3d.core import sh
 from relight3d.core.adam import Adam
 from relight3d.core.color import linear_from_srgb, srgb_from_linear
 from relight3d.core.job import step_generator
@@ -20,15 +21,19 @@ from relight3d.core.photos import Photo, cameras_of, crop_cameras, object_window
 from relight3d.core.planes import facing, splat_normals
 from relight3d.core.radiance import radiance_srgb
 from relight3d.core.types import Asset, Cameras, Materials, Splats
-from relight3d.decomposition import lighting, materials as material_room, occlusion as sky_room
+from relight3d.core.views import ViewLight
+from relight3d.decomposition import lighting
+from relight3d.decomposition import materials as material_room
+from relight3d.decomposition import occlusion as sky_room
 from relight3d.decomposition.config import DecompositionConfig
-from relight3d.decomposition.gbuffer import Drawn, draw
+from relight3d.decomposition.gbuffer import Drawn, contributing, draw, some_gaussians
 from relight3d.decomposition.objective import Pulls, loss_terms
 from relight3d.decomposition.physics import channels_of, shade_drawn
 from relight3d.decomposition.scope import Scope
 from relight3d.shading.prefilter import build_prefilter
 
 CROP_MARGIN_PX = 8
+SURFACE_SAMPLES = 2000
 TYPICAL_ALBEDO = 0.35
 """The first light is as bright as would make the object's mean albedo this."""
 
@@ -72,14 +77,16 @@ class Decompose:
         self.gaussians = self.splats.gaussians()
         self.scope = scope or Scope.everything()
         sphere = self.scope.sphere
+        axes = splat_normals(self.splats.quats_wxyz)
         self.occlusion = sky_room.bake(
-            self.gaussians, rasterize=rasterize, count=config.visibility_directions,
+            self.gaussians, axes, rasterize=rasterize, count=config.visibility_directions,
             environment_height=config.environment_height, shadow_map_px=config.shadow_map_px,
             sphere=sphere,
         )  # fmt: skip
         self.point_visibility = lighting.trace_point_lights(
-            photos, self.gaussians, rasterize, sphere
+            photos, self.gaussians, axes, rasterize, sphere
         )
+        self.active = [contributing(rasterize, self.gaussians, c) for c in self.cameras]
         self.outward = outward_normals(self.splats, self.occlusion)
         self.surface_share = _surface_share(self.splats)
         self.optimizer = Adam()
@@ -121,26 +128,43 @@ class Decompose:
 
     def compose(self, cameras: Cameras, index: int, *, diffuse: bool) -> tuple[Tensor, Drawn]:
         """The mixture of physics and radiance field over black, under photo `index`'s light."""
-        p, center = self.parameters, cameras.centers[0]
-        means = self.gaussians.means
-        found = self.materials()
-        normals = facing(found.normals, means, center)
+        p, center, rows = self.parameters, cameras.centers[0], self.active[index]
+        shown = some_gaussians(self.gaussians, rows)
+        found = material_room.activate(material_room.some(p, rows))
+        normals = facing(found.normals, shown.means, center)
         view_light = self.photos[index].view.light
-        sky = lighting.Sky(
-            self.prefilter, self.occlusion if diffuse else None, self.surface_share,
-            self.config.bounce,
+        sky, surroundings = self._sky(view_light, diffuse), None
+        if diffuse and sky is not None and self.config.bounce:
+            surroundings = self._surroundings(sky)
+        light = lighting.illuminate(
+            view_light, sky, self.occlusion.some(rows) if diffuse else None, normals, surroundings,
+            [seen[rows] for seen in self.point_visibility[index]],
         )  # fmt: skip
-        name = view_light.environment
-        log_radiance = None if name is None else p[lighting.PREFIX + name]
-        light = sky.illuminate(
-            view_light, log_radiance, found, normals, self.point_visibility[index]
-        )
-        degree = round(self.splats.sh.shape[1] ** 0.5) - 1
-        raw = radiance_srgb(p["sh_dc"], p["sh_rest"], means, center, degree)
-        channels = {"raw": raw} | channels_of(found, normals, means, center, light)
-        drawn = draw(self.rasterize, self.gaussians, channels, cameras)
+        degree = sh.degree_of(self.splats.sh.shape[1])
+        raw = radiance_srgb(p["sh_dc"][rows], p["sh_rest"][rows], shown.means, center, degree)
+        channels = {"raw": raw} | channels_of(found, normals, shown.means, center, light)
+        drawn = draw(self.rasterize, shown, channels, cameras)
         radiance = shade_drawn(drawn, light, diffuse=diffuse)
         return mix(drawn, srgb_from_linear(radiance.clamp_min(0.0))), drawn
+
+    def _sky(self, light: ViewLight, gained: bool) -> lighting.Sky | None:
+        if light.environment is None:
+            return None
+        log_radiance = self.parameters[lighting.PREFIX + light.environment]
+        if gained:
+            log_radiance = log_radiance + self.parameters["log_gain"]
+        return lighting.sky_of(self.prefilter, self.occlusion, log_radiance, light.rotation_rad)
+
+    @torch.no_grad()
+    def _surroundings(self, sky: lighting.Sky) -> Tensor:
+        """What occluded directions show, from every k-th splat: a mean needs no more."""
+        rows = torch.arange(0, len(self.gaussians), max(1, len(self.gaussians) // SURFACE_SAMPLES))
+        rows = rows.to(self.device)
+        found = material_room.activate(material_room.some(self.parameters, rows))
+        return self.occlusion.some(rows).surroundings(
+            found.albedo_linear * (1.0 - found.metallic), found.normals, sky.cells,
+            self.surface_share[rows],
+        )  # fmt: skip
 
     def materials(self) -> Materials:
         """Materials of the present parameters, differentiable."""
@@ -150,11 +174,11 @@ class Decompose:
         """The result so far."""
         found = self.materials()
         plain = Materials(**{name: value.detach().clone() for name, value in vars(found).items()})
-        sh = torch.cat([self.parameters["sh_dc"], self.parameters["sh_rest"]], 1).detach().clone()
-        splats = Splats(**(vars(self.splats) | {"sh": sh}))
-        return Asset(
-            splats, plain, lighting.recovered(self.parameters), visibility_sh=self.occlusion.sh
-        )
+        coefficients = torch.cat([self.parameters["sh_dc"], self.parameters["sh_rest"]], 1)
+        splats = Splats(**(vars(self.splats) | {"sh": coefficients.detach().clone()}))
+        gain = float(self.parameters["log_gain"].exp())
+        lights = lighting.recovered(self.parameters, gain)
+        return Asset(splats, plain, lights, visibility_sh=self.occlusion.sh)
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Parameters, moments and baked visibility."""
@@ -217,7 +241,7 @@ class Decompose:
         if light.environment is not None:
             radiance = self.parameters[lighting.PREFIX + light.environment].exp()
             cells = self.occlusion.cells.integrate(radiance, light.rotation_rad)
-            total = total + self.occlusion.irradiance(self.outward, cells, None)
+            total = total + self.occlusion.irradiance(self.outward, cells)[0]
         for point, seen in zip(light.points, self.point_visibility[index], strict=True):
             toward = self.splats.means.new_tensor(point.position) - self.splats.means
             squared = toward.square().sum(-1, keepdim=True)
@@ -239,12 +263,14 @@ class Decompose:
         done = (step - config.specular_steps) / max(1, config.steps - config.specular_steps)
         cool = 0.1 ** max(0.0, (done - 0.5) / 0.5)
         material = config.material_rate * cool
+        known = all(photo.view.light.environment is None for photo in self.photos)
         lights = {n: config.light_rate * cool for n in self.parameters if n.startswith(lighting.PREFIX)}
         return lights | {
             "albedo_logits": material,
             "roughness_logits": material,
             "metallic_logits": 0.0 if specular else material,
             "progress_logits": config.progress_rate * (0.1 if joint else 1.0),
+            "log_gain": 0.0 if specular or known else config.gain_rate * cool,
             "normals": config.normal_rate * cool,
             "sh_dc": config.sh_rate * cool,
             "sh_rest": config.sh_rate / 10 * cool,
@@ -252,7 +278,7 @@ class Decompose:
 
 
 def mix(drawn: Drawn, physics_srgb: Tensor) -> Tensor:
-    """a * physics + (1 - a) * radiance field over black, display-referred [H, W, 3]."""
+    """A * physics + (1 - a) * radiance field over black, display-referred [H, W, 3]."""
     progress = drawn.at_covered("progress")
     coverage = drawn.alpha.flatten(0, 1)[drawn.covered]
     raw = drawn.maps["raw"]
@@ -264,7 +290,7 @@ def mix(drawn: Drawn, physics_srgb: Tensor) -> Tensor:
 def outward_normals(splats: Splats, occlusion: sky_room.Occlusion) -> Tensor:
     """Thin axes turned to the side from which more of the sky is seen."""
     normals = splat_normals(splats.quats_wxyz)
-    open_to = occlusion.visibility.float() @ occlusion.cells.directions
+    open_to = occlusion.weights @ occlusion.cells.directions
     return torch.where((normals * open_to).sum(-1, keepdim=True) < 0, -normals, normals)
 
 

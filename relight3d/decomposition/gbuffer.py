@@ -54,3 +54,25 @@ def draw(
     alpha = raster.alpha[0]
     covered = (alpha.detach() > MIN_COVERAGE).flatten().nonzero()[:, 0]
     return Drawn(maps, alpha, covered, pixel_rays(cameras))
+
+
+MIN_CONTRIBUTION_PX = 0.02
+"""Splats whose weights over all pixels of a view sum to less are left out of its drawing."""
+
+
+def contributing(
+    rasterize: Rasterizer, gaussians: Gaussians, cameras: Cameras
+) -> Int[Tensor, " n"]:
+    """Indices of the splats that a view really shows: a quarter to a third, for a closed object.
+
+    The derivative of a constant feature's sum is each splat's total weight in the picture.
+    """
+    one = torch.zeros(len(gaussians), 1, device=gaussians.means.device).requires_grad_()
+    rasterize(gaussians, one, cameras).features.sum().backward()
+    assert one.grad is not None
+    return (one.grad[:, 0] > MIN_CONTRIBUTION_PX).nonzero()[:, 0]
+
+
+def some_gaussians(gaussians: Gaussians, rows: Int[Tensor, " n"]) -> Gaussians:
+    """A subset."""
+    return Gaussians(**{name: value[rows] for name, value in vars(gaussians).items()})

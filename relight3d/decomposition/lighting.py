@@ -3,18 +3,18 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from relight3d.backends.interface import Rasterizer
 from relight3d.core.photos import Photo
-from relight3d.core.types import EnvironmentLight, Gaussians, Materials
+from relight3d.core.types import EnvironmentLight, Gaussians
 from relight3d.core.views import ViewLight
 from relight3d.decomposition.occlusion import Occlusion
-from relight3d.decomposition.physics import Illumination, mean_radiosity
+from relight3d.decomposition.physics import Illumination
+from relight3d.shading.bounce import add_bounce
 from relight3d.shading.environment import EnvironmentParameters
-from relight3d.shading.prefilter import Prefilter
+from relight3d.shading.prefilter import Prefilter, PrefilteredEnvironment
 from relight3d.shading.visibility import Sphere, point_light_visibility
 
 PREFIX = "light/"
@@ -36,23 +36,29 @@ def initial_lights(
     }
 
 
-def recovered(parameters: Mapping[str, Tensor]) -> dict[str, EnvironmentLight]:
-    """The environments as plain maps."""
+def recovered(parameters: Mapping[str, Tensor], gain: float) -> dict[str, EnvironmentLight]:
+    """The environments as plain maps, brightened by the gain that albedo was darkened by."""
     return {
-        name.removeprefix(PREFIX): EnvironmentParameters(value.detach()).light()
+        name.removeprefix(PREFIX): EnvironmentLight(
+            gain * EnvironmentParameters(value.detach()).radiance
+        )
         for name, value in parameters.items()
         if name.startswith(PREFIX)
     }
 
 
 def trace_point_lights(
-    photos: Sequence[Photo], gaussians: Gaussians, rasterize: Rasterizer, sphere: Sphere | None
+    photos: Sequence[Photo],
+    gaussians: Gaussians,
+    normals: Float[Tensor, "N 3"],
+    rasterize: Rasterizer,
+    sphere: Sphere | None,
 ) -> list[tuple[Float[Tensor, "N 1"], ...]]:
     """Visibility of every photo's point lights from every splat; equal lights are traced once."""
     known = {}
     for light in {point for photo in photos for point in photo.view.light.points}:
         known[light.position] = point_light_visibility(
-            gaussians, gaussians.means, None, light.position,
+            gaussians, gaussians.means, normals, light.position,
             rasterize=rasterize, resolution_px=SHADOW_MAP_PX, sphere=sphere,
         )  # fmt: skip
     return [tuple(known[point.position] for point in photo.view.light.points) for photo in photos]
@@ -60,48 +66,49 @@ def trace_point_lights(
 
 @dataclasses.dataclass(frozen=True)
 class Sky:
-    """How environments turn into light on splats."""
+    """One view's environment while fitting."""
 
-    prefilter: Prefilter
-    occlusion: Occlusion | None
-    """None before visibility is baked: reflections and irradiance are unoccluded."""
-    weights: Float[Tensor, "N 1"]
-    """Share of each splat in the object's surface."""
-    bounce: bool
+    prefiltered: PrefilteredEnvironment
+    cells: Float[Tensor, "D 3"]
+    """Mean radiance of each cell of the occlusion's directions, in this view's rotation."""
 
-    def illuminate(
-        self,
-        light: ViewLight,
-        log_radiance: Tensor | None,
-        materials: Materials,
-        normals: Float[Tensor, "N 3"],
-        point_visibility: Sequence[Float[Tensor, "N 1"]],
-    ) -> Illumination:
-        """The light of one view. Differentiable in the log radiance, normals and albedo.
 
-        Args:
-            light: What the view says of its light.
-            log_radiance: Of its environment; None if it has none.
-            materials: For the bounce.
-            normals: Shading normals on the side of the camera.
-            point_visibility: Of the view's point lights.
-        """
-        if log_radiance is None:
-            return Illumination(points=light.points, point_visibility=point_visibility)
-        radiance = EnvironmentParameters(log_radiance).radiance
-        prefiltered = self.prefilter(radiance).turned(light.rotation_rad)
-        if self.occlusion is None:
-            return Illumination(
-                prefiltered, prefiltered.irradiance(normals),
-                points=light.points, point_visibility=point_visibility,
-            )  # fmt: skip
-        cells = self.occlusion.cells.integrate(radiance, light.rotation_rad)
-        bounce = None
-        if self.bounce:
-            with torch.no_grad():
-                direct = self.occlusion.irradiance(normals, cells, None)
-                bounce = mean_radiosity(materials.albedo_linear, direct, self.weights)
-        return Illumination(
-            prefiltered, self.occlusion.irradiance(normals, cells, bounce),
-            self.occlusion.sh, bounce, light.points, point_visibility,
-        )  # fmt: skip
+def sky_of(
+    prefilter: Prefilter, occlusion: Occlusion, log_radiance: Float[Tensor, "H W 3"], turn_rad: float
+) -> Sky:
+    """The environment of one view, ready for shading. Differentiable in the log radiance."""
+    radiance = EnvironmentParameters(log_radiance).radiance
+    return Sky(
+        prefilter(radiance).turned(turn_rad), occlusion.cells.integrate(radiance, turn_rad)
+    )
+
+
+def illuminate(
+    light: ViewLight,
+    sky: Sky | None,
+    occlusion: Occlusion | None,
+    normals: Float[Tensor, "n 3"],
+    surroundings: Float[Tensor, "3"] | None,
+    point_visibility: Sequence[Float[Tensor, "n 1"]],
+) -> Illumination:
+    """All light on some splats. Differentiable in sky, normals and surroundings.
+
+    Args:
+        light: What the view says of its light.
+        sky: Its environment; None if only point lights shine.
+        occlusion: Of these splats; None before stage 3: nothing is occluded.
+        normals: Their shading normals on the side of the camera.
+        surroundings: What occluded directions show; None: black.
+        point_visibility: Of these splats, per point light of the view.
+    """
+    points = {"points": light.points, "point_visibility": point_visibility}
+    if sky is None:
+        return Illumination(**points)
+    if occlusion is None:
+        return Illumination(sky.prefiltered, sky.prefiltered.irradiance(normals), **points)
+    irradiance, open_share = occlusion.irradiance(normals, sky.cells)
+    if surroundings is not None:
+        irradiance = add_bounce(irradiance, open_share, surroundings)
+    return Illumination(
+        sky.prefiltered, irradiance, occlusion.sh, surroundings=surroundings, **points
+    )

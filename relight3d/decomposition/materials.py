@@ -16,10 +16,16 @@ WHITE_METAL = 0.99
 
 
 def activate(parameters: Mapping[str, Tensor]) -> Materials:
-    """Materials of the parameters. Differentiable."""
+    """Materials of the parameters. Differentiable.
+
+    'log_gain' is the one number that brightens all light and darkens all albedo alike: photos
+    hardly feel it but through reflections, so it must not wait for every splat to move.
+    """
     span = 1.0 - MIN_ROUGHNESS
     return Materials(
-        albedo_linear=parameters["albedo_logits"].sigmoid(),
+        albedo_linear=(
+            parameters["albedo_logits"].sigmoid() * (-parameters["log_gain"]).exp()
+        ).clamp_max(1.0),
         roughness=MIN_ROUGHNESS + span * parameters["roughness_logits"].sigmoid(),
         metallic=parameters["metallic_logits"].sigmoid(),
         normals=torch.nn.functional.normalize(parameters["normals"], dim=-1),
@@ -39,6 +45,19 @@ def white_metal(
         "progress_logits": torch.logit(progress * one),
         "normals": normals.clone(),
         "scope": scope,
+        "log_gain": scope.new_zeros(()),
+    }
+
+
+PER_SPLAT = (
+    "albedo_logits", "roughness_logits", "metallic_logits", "progress_logits", "normals", "scope",
+)  # fmt: skip
+
+
+def some(parameters: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
+    """The parameters of some splats."""
+    return {name: parameters[name][rows] for name in PER_SPLAT} | {
+        "log_gain": parameters["log_gain"]
     }
 
 

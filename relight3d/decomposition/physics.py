@@ -23,8 +23,8 @@ class Illumination:
     """Of each splat from the environment, on the side that faces the camera."""
     occlusion_sh: Float[Tensor, "N 9"] | None = None
     """Visibility for reflections of the environment; None: nothing is occluded."""
-    bounce: Float[Tensor, "3"] | None = None
-    """Radiance that occluded reflections show."""
+    surroundings: Float[Tensor, "3"] | None = None
+    """Radiance that occluded reflections show; None: black."""
     points: Sequence[PointLight] = ()
     point_visibility: Sequence[Float[Tensor, "N 1"]] = ()
     """Of each splat, per point light."""
@@ -80,26 +80,16 @@ def shade_drawn(drawn: Drawn, light: Illumination, *, diffuse: bool = True) -> F
         view=drawn.view_directions(),
         irradiance=drawn.at_covered("irradiance") if "irradiance" in drawn.maps else None,
         specular_visibility=visibility,
+        surroundings=light.surroundings,
     )
     total = torch.zeros_like(buffer.albedo)
     if light.environment is not None:
         total = total + _chosen(shade(buffer, light.environment), diffuse)
-        if visibility is not None and light.bounce is not None:
-            tint = 0.04 + buffer.metallic * (buffer.albedo - 0.04)
-            total = total + (1.0 - visibility) * tint * light.bounce
     for index, point in enumerate(light.points):
         seen = drawn.at_covered(f"point_visibility_{index}").clamp(0.0, 1.0)
         part = shade_point(buffer, drawn.at_covered("position"), point, seen)
         total = total + _chosen(part, diffuse)
     return total
-
-
-def mean_radiosity(
-    albedo: Float[Tensor, "N 3"], irradiance: Float[Tensor, "N 3"], weights: Float[Tensor, "N 1"]
-) -> Float[Tensor, "3"]:
-    """Diffuse radiance that the object's surface sends out on average: one bounce, no direction."""
-    share = weights / weights.sum().clamp_min(1e-12)
-    return (albedo * irradiance * share).sum(0) / torch.pi
 
 
 def _chosen(shaded: Shaded, diffuse: bool) -> Tensor:

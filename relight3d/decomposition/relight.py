@@ -13,16 +13,12 @@ from relight3d.core.radiance import radiance_srgb
 from relight3d.core.types import Asset, Cameras, EnvironmentLight, Gaussians, Materials, PointLight
 from relight3d.decomposition.gbuffer import Drawn, draw
 from relight3d.decomposition.occlusion import bake
-from relight3d.decomposition.physics import (
-    Illumination,
-    channels_of,
-    mean_radiosity,
-    shade_drawn,
-)
+from relight3d.decomposition.physics import Illumination, channels_of, shade_drawn
+from relight3d.shading.bounce import add_bounce, surroundings_radiance
 from relight3d.shading.directions import importance_directions
+from relight3d.shading.fused_irradiance import irradiance
 from relight3d.shading.latlong import downsample, rotate
 from relight3d.shading.prefilter import build_prefilter
-from relight3d.shading.transfer import irradiance
 from relight3d.shading.visibility import point_light_visibility, trace_visibility
 
 REFLECTION_HEIGHT = 64
@@ -73,9 +69,9 @@ class Relighter:
         self.materials = Materials(**(vars(asset.materials) | {"albedo_linear": albedo}))
         self._bounce = bounce
         self._environment(environment, rotation_rad, light_samples)
-        means = self.gaussians.means
+        means, axes = self.gaussians.means, splat_normals(asset.splats.quats_wxyz)
         self.point_visibility = [
-            point_light_visibility(self.gaussians, means, None, p.position, rasterize=rasterize)
+            point_light_visibility(self.gaussians, means, axes, p.position, rasterize=rasterize)
             for p in points
         ]
 
@@ -120,32 +116,33 @@ class Relighter:
         height = min(REFLECTION_HEIGHT, _power_of_two_below(radiance.shape[0]))
         self.prefiltered = build_prefilter(height)(downsample(radiance, height))
         self.light = importance_directions(radiance, samples)
+        axes = splat_normals(self.asset.splats.quats_wxyz)
         self.seen = trace_visibility(
-            self.gaussians, self.gaussians.means, None, self.light.directions,
+            self.gaussians, self.gaussians.means, axes, self.light.directions,
             rasterize=self.rasterize, resolution_px=256,
-        )  # fmt: skip
+        ) * self.light.solid_angle  # fmt: skip
         self.occlusion = bake(
-            self.gaussians, rasterize=self.rasterize, count=256, environment_height=16,
+            self.gaussians, axes, rasterize=self.rasterize, count=256, environment_height=16,
             shadow_map_px=192,
         )  # fmt: skip
 
     def _illumination(self, normals: Tensor) -> Illumination:
         if self.prefiltered is None or self.occlusion is None:
             return Illumination(points=self.points, point_visibility=self.point_visibility)
-        light = self.light
-        direct = irradiance(self.seen, normals, light.directions, light.radiance, light.solid_angle)
-        bounce = None
+        light, cells = self.light, self.occlusion.cells
+        direct = irradiance(self.seen, normals, light.directions, light.radiance)
+        surroundings = None
         if self._bounce:
-            bounce = mean_radiosity(self.materials.albedo_linear, direct, _share(self.gaussians))
-            cells = self.occlusion.cells
-            open_share = irradiance(
-                self.occlusion.visibility.float() / 255.0, normals, cells.directions,
-                torch.ones_like(cells.directions[:, :1]), cells.solid_angle,
-            )  # fmt: skip
-            direct = direct + (torch.pi - open_share).clamp_min(0.0) * bounce
+            _, open_share = self.occlusion.irradiance(normals, torch.zeros_like(cells.directions))
+            diffuse_albedo = self.materials.albedo_linear * (1.0 - self.materials.metallic)
+            surroundings = surroundings_radiance(
+                diffuse_albedo, direct, open_share, _share(self.gaussians)
+            )
+            direct = add_bounce(direct, open_share, surroundings)
         return Illumination(
-            self.prefiltered, direct, self.occlusion.sh, bounce, self.points, self.point_visibility
-        )
+            self.prefiltered, direct, self.occlusion.sh, surroundings,
+            self.points, self.point_visibility,
+        )  # fmt: skip
 
 
 def captured(
