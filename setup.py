@@ -4,6 +4,7 @@ Everything else is in pyproject.toml.
 """
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -13,9 +14,7 @@ from setuptools.command.build_py import build_py
 
 sys.path.insert(0, str(Path(__file__).parent / "build_backend"))
 
-from relight3d_build import kernel_build
-
-BUILD = kernel_build()
+BUILD = import_module("relight3d_build").kernel_build()
 PACKAGE = "relight3d.backends.cpu"
 
 

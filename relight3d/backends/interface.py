@@ -23,7 +23,7 @@ class RasterOptions:
     """What a caller may vary."""
 
     antialias: bool = False
-    """Scale opacity by sqrt(det before / det after) the dilation, as Mip-Splatting and gsplat do."""
+    """Scale opacity by sqrt(det before / det after) the dilation, as Mip-Splatting and gsplat."""
     near: float = 0.01
     """World units; splats whose centre is nearer are skipped."""
     far: float = 1e10

@@ -1,7 +1,8 @@
 """The specification: EWA splatting in plain torch, any floating type, gradients by autograd.
 
-Read this to know what the fast backends compute, and compare them with it. Formulas: Zwicker et al.
-2001 (EWA splatting), Kerbl et al. 2023 (3D Gaussian splatting), constants and conventions as gsplat.
+Read this to know what the fast backends compute, and compare them with it. Formulas: Zwicker et
+al. 2001 (EWA splatting), Kerbl et al. 2023 (3D Gaussian splatting); constants and conventions as
+gsplat.
 """
 
 import dataclasses
@@ -76,7 +77,8 @@ def project(
     size_px = pose.new_tensor([cameras.width_px, cameras.height_px])
     in_camera = gaussians.means @ pose[:3, :3].T + pose[:3, 3]
     depth = in_camera[:, 2].detach()
-    ahead = ((depth > options.near) & (depth < options.far)).nonzero().squeeze(-1)
+    ahead = (depth > options.near) & (depth < options.far) & _finite(gaussians)
+    ahead = ahead.nonzero().squeeze(-1)
     gaussians, in_camera = _select(gaussians, ahead), in_camera[ahead]
 
     covariance = screen_covariance(gaussians, in_camera, pose[:3, :3], intrinsics, size_px)
@@ -133,6 +135,11 @@ def _select(gaussians: Gaussians, index: Tensor) -> Gaussians:
     )
 
 
+def _finite(gaussians: Gaussians) -> Bool[Tensor, " N"]:
+    parts = (gaussians.means, gaussians.quats_wxyz, gaussians.scales, gaussians.opacities[:, None])
+    return torch.cat(parts, -1).isfinite().all(-1)
+
+
 def _touching(projected: Projected, axis: int, start: int, end: int) -> Bool[Tensor, " M"]:
     """Splats whose outline meets the pixels start .. end - 1 along one axis."""
     mean, reach = projected.means_px.detach()[:, axis], projected.reach_px[:, axis]
@@ -156,7 +163,9 @@ def _draw(
             columns = min(TILE_PX, width - x)
             listed = (in_row & _touching(projected, 0, x, x + columns)).nonzero().squeeze(-1)
             index = projected.index[listed]
-            grid = torch.meshgrid(torch.arange(y, y + rows), torch.arange(x, x + columns), indexing="ij")
+            grid = torch.meshgrid(
+                torch.arange(y, y + rows), torch.arange(x, x + columns), indexing="ij"
+            )
             pixels = torch.stack([grid[1].flatten(), grid[0].flatten()], -1).to(features) + 0.5
             drawn, alpha, touched = run(
                 projected.means_px[listed],

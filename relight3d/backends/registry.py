@@ -17,17 +17,21 @@ def _load_reference() -> Rasterizer:
 
 
 def _load_cpu() -> Rasterizer:
-    import_module("relight3d.backends.cpu.library").chosen_isa()  # opens the library, or says why not
+    import_module(
+        "relight3d.backends.cpu.library"
+    ).chosen_isa()  # opens the library, or says why not
     return import_module("relight3d.backends.cpu.rasterize").rasterize
 
 
 def _load_gsplat() -> Rasterizer:
     if not torch.cuda.is_available():
         raise BackendUnavailableError(
-            "Backend 'gsplat' needs an NVIDIA GPU that torch can use, and torch sees none (its build "
-            f"is {torch.__version__}). `--backend cpu` draws the same pictures without one."
+            "Backend 'gsplat' needs an NVIDIA GPU that torch can use, and torch sees none (its "
+            f"build is {torch.__version__}). `--backend cpu` draws the same pictures without one."
         )
-    return import_module("relight3d.backends.gsplat_cuda").rasterize
+    module = import_module("relight3d.backends.gsplat_cuda")
+    module.gsplat_version()  # imports gsplat, or says what is missing
+    return module.rasterize
 
 
 _LOADERS: dict[BackendName, Callable[[], Rasterizer]] = {
@@ -81,8 +85,8 @@ class BackendStatus:
 def _detail(name: BackendName) -> str:
     if name == "cpu":
         library = import_module("relight3d.backends.cpu.library")
-        built = ", ".join(library.available_isas())
-        return f"instruction set {library.chosen_isa()} of {built}; {library.get_num_threads()} threads"
+        isa, built = library.chosen_isa(), ", ".join(library.available_isas())
+        return f"instruction set {isa} of {built}; {library.get_num_threads()} threads"
     if name == "gsplat":
         version = import_module("relight3d.backends.gsplat_cuda").gsplat_version()
         return f"gsplat {version} on {torch.cuda.get_device_name()}"

@@ -1,4 +1,4 @@
-"""Compiles the kernel, once per instruction set. Standard library only: the package's build uses it.
+"""Compiles the kernel, once per instruction set. Standard library only: installing uses it too.
 
     python -m relight3d.backends.cpu.build
 

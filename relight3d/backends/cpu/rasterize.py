@@ -28,7 +28,7 @@ def _check(gaussians: Gaussians, features: Tensor, cameras: Cameras) -> None:
     if count >= 1 << 31:
         raise ConfigurationError(f"The CPU rasterizer counts splats in 31 bits, got {count}.")
     for name, tensor in (("means", gaussians.means), ("features", features)):
-        if tensor.device.type not in ("cpu", "meta"):
+        if tensor.device.type != "cpu":
             raise ConfigurationError(
                 f"The CPU rasterizer was given {name} on '{tensor.device}'. Move the scene to the "
                 "CPU, or use the gsplat backend."

@@ -1,8 +1,8 @@
 """The kernel as torch operators: eager, autograd, and fake tensors for `torch.compile` and export.
 
-The forward operator's last output, `state`, stands for the C++ context that the backward pass needs:
-a byte whose storage, when torch lets go of it, frees the context. So a context lives exactly as long
-as the graph that may still use it.
+The forward operator's last output, `state`, stands for the C++ context that the backward pass
+needs: a byte whose storage, when torch lets go of it, frees the context. So a context lives exactly
+as long as the graph that may still use it.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ ROW_BYTES = 128 << 20
 """Budget of the backward pass's gradient rows; scenes that need more are done in bands of tiles."""
 
 _contexts: dict[int, library.Context] = {}
-"""By address of the state's byte. A copy of the state has another address: an error, not a crash."""
+"""By address of the state's byte. A copy of it has another address: an error, not a crash."""
 
 
 def _release(address: int) -> None:
@@ -91,9 +91,7 @@ def rasterize_op(
     alpha = means.new_empty(cameras, height, width, 1)
     visible = means.new_empty(cameras, count, dtype=torch.bool)
     splats = [means, quats_wxyz, scales, opacities, features]
-    scene = _scene(
-        splats, (world_to_camera, intrinsics), (width, height), antialias, near, far
-    )
+    scene = _scene(splats, (world_to_camera, intrinsics), (width, height), antialias, near, far)
     context = library.forward(scene, drawn, alpha, visible, keep_state)
     return drawn, alpha, visible, _state_of(context)
 
@@ -139,9 +137,7 @@ def rasterize_backward_op(
         )
     splats = [means, quats_wxyz, scales, opacities, features]
     gradients = [torch.empty_like(tensor) for tensor in splats]
-    scene = _scene(
-        splats, (world_to_camera, intrinsics), (width, height), antialias, near, far
-    )
+    scene = _scene(splats, (world_to_camera, intrinsics), (width, height), antialias, near, far)
     library.backward(context, scene, v_features, v_alpha, gradients)
     return tuple(gradients)  # pyright: ignore[reportReturnType]
 

@@ -94,20 +94,18 @@ inline void compute_geometry(const Camera &c, const R3dScene &s, size_t first, i
   covariance_on_screen(c, g);
 }
 
-// floor, safe for any finite x
+// floor, as an int for any x at all
 inline int floor_int(float x) {
-  return (int)std::floor(std::min(std::max(x, -1e9f), 1e9f));
+  return (int)std::floor(x > -1e9f ? std::min(x, 1e9f) : -1e9f);
 }
 
 // Calls f(tile row, first tile, last tile) for the tiles with a pixel centre inside the outline
 // {alpha >= 1/255}. Exact: per row, the outline's leftmost and rightmost point within the row.
 template <class F> inline void tile_spans(const Projected &g, const Camera &c, F f) {
   float t = g.peak - LOG2_THRESHOLD + OUTLINE_MARGIN;
-  float slope = -0.5f * g.B / g.A, reach_y = g.reach_y;  // of the line through the row-wise middles
-  float y_of_right = -0.5f * g.B / g.C * g.reach_x;
-  // Half width of the outline in its row y.
-  float widest = std::sqrt(t / -g.A), inverse_reach = 1.0f / reach_y;
-  auto half_width = [&](float y) {
+  const float reach_y = g.reach_y, inverse_reach = 1.0f / reach_y, widest = std::sqrt(t) / g.narrow;
+  const float y_of_right = g.lean * reach_y * reach_y / g.reach_x;
+  auto half_width = [&](float y) {  // of the outline in its row y
     float h = y * inverse_reach;
     return widest * std::sqrt(std::max(1.0f - h * h, 0.0f));
   };
@@ -119,7 +117,7 @@ template <class F> inline void tile_spans(const Projected &g, const Camera &c, F
     float y1 = std::min(r * TILE + (TILE - 0.5f) - g.y, reach_y);
     if (y0 > y1) continue;
     float ya = std::min(std::max(y_of_right, y0), y1), yb = std::min(std::max(-y_of_right, y0), y1);
-    float right = slope * ya + half_width(ya), left = slope * yb - half_width(yb);
+    float right = g.lean * ya + half_width(ya), left = g.lean * yb - half_width(yb);
     int x0 = std::max(0, floor_int((g.x + left - (TILE - 0.5f)) / TILE + 0.99999f));
     int x1 = std::min(c.tiles_x - 1, floor_int((g.x + right - 0.5f) / TILE));
     if (x0 <= x1) f(r, x0, x1);
@@ -131,7 +129,7 @@ template <class F> inline void tile_spans(const Projected &g, const Camera &c, F
 template <class F>
 inline void project_block(const Camera &c, const R3dScene &s, size_t first, int count, View &view,
                           uint32_t *counts, F f) {
-  alignas(64) float x[L], y[L], z[L], u[L], v[L], A[L], B[L], C[L], opacity[L];
+  alignas(64) float x[L], y[L], z[L], u[L], v[L], lean[L], narrow[L], tall[L], opacity[L];
   for (int l = 0; l < L; l++) {
     Centre p(c, s.means + 3 * (first + (l < count ? l : 0)));
     double rz = 1.0 / p.z;
@@ -140,23 +138,22 @@ inline void project_block(const Camera &c, const R3dScene &s, size_t first, int 
   }
   Geometry g;
   compute_geometry(c, s, first, count, *(Floats *)x, *(Floats *)y, *(Floats *)z, g);
-  Floats inverse_det = 1.0f / g.det;
   Floats alpha = load_column(s.opacities + first, 1, count, 0) * g.compensation;
-  *(Floats *)A = -0.5f * LOG2_E * g.c * inverse_det;
-  *(Floats *)B = LOG2_E * g.b * inverse_det;
-  *(Floats *)C = -0.5f * LOG2_E * g.a * inverse_det;
+  *(Floats *)lean = g.b / g.c;
+  *(Floats *)narrow = vsqrt(0.5f * LOG2_E * g.c / g.det);
+  *(Floats *)tall = vsqrt(0.5f * LOG2_E / g.c);
   *(Floats *)opacity = alpha;
   uint32_t ok = bits(gt(g.z, splat(c.near)) & gt(splat(c.far), g.z) & gt(g.det, splat(0.f)) &
-                     ge(alpha, splat(ALPHA_THRESHOLD)) & ge(splat(1e9f), alpha));
+                     gt(splat(1e36f), g.det) & ge(alpha, splat(ALPHA_THRESHOLD)) & ge(splat(1e9f), alpha));
   for (int l = 0; l < count; l++) {
     counts[l] = 0;
     if (!(ok >> l & 1)) continue;
-    Projected p{u[l], v[l], A[l], B[l], C[l], std::log2(opacity[l]), 0, 0};
+    Projected p{u[l], v[l], lean[l], narrow[l], tall[l], std::log2(opacity[l]), 0, 0};
     float t = p.peak - LOG2_THRESHOLD + OUTLINE_MARGIN;
     p.reach_x = std::sqrt(2 / LOG2_E * t * g.a[l]), p.reach_y = std::sqrt(2 / LOG2_E * t * g.c[l]);
     // False for NaN and infinite sizes too.
     bool on_image = p.x + p.reach_x > 0 && p.x - p.reach_x < c.width && p.y + p.reach_y > 0 &&
-                    p.y - p.reach_y < c.height && p.reach_x < 1e18f && p.reach_y < 1e18f;
+                    p.y - p.reach_y < c.height && p.narrow > 0 && p.tall > 0;
     if (!on_image) continue;
     uint64_t tiles = 0;
     tile_spans(p, c, [&](int, int x0, int x1) { tiles += x1 - x0 + 1; });

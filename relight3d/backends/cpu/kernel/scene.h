@@ -75,11 +75,15 @@ struct Camera {
   }
 };
 
-// A splat on the screen: log2(alpha) = peak + A dx^2 + B dx dy + C dy^2, d = pixel - mean.
+// A splat on the screen. With d = pixel - mean,
+//   log2(alpha) = peak - (narrow (dx - lean dy))^2 - (tall dy)^2,
+// a sum of squares: A dx^2 + B dx dy + C dy^2 loses four digits to cancellation on a long, slanted
+// splat, and costs the same.
 struct Projected {
-  float x, y;       // pixels
-  float A, B, C;    // per square pixel
-  float peak;       // log2 of opacity
+  float x, y;              // pixels
+  float lean;              // x per y of the line through the middles of the outline's rows
+  float narrow, tall;      // per pixel
+  float peak;              // log2 of opacity
   float reach_x, reach_y;  // half width and height of the outline alpha = 1/255
 };
 

@@ -78,15 +78,17 @@ struct ScreenGradients {
   Floats a, b, c;  // of the covariance; b counts both off-diagonal entries
 };
 
-// From the moments of v_sigma about the mean, sigma = (A x^2 + C y^2) / 2 + B x y.
+// From the moments of v_sigma in the splat's own coordinates: with t = dx - lean dy,
+// sigma = (n t^2 + h dy^2) / 2, and its derivative by the mean is -g, by the covariance -g g^T / 2,
+// where g = (n t, h dy - lean n t).
 inline ScreenGradients screen_gradients(const Camera &c, const Geometry &g, const Floats *moments) {
-  Floats inverse = 1.0f / g.det, A = g.c * inverse, B = -g.b * inverse, C = g.a * inverse;
-  Floats vA = 0.5f * moments[3], vB = 0.5f * moments[4], vC = 0.5f * moments[5];
+  Floats inverse = 1.0f / g.det, n = g.c * inverse, h = 1.0f / g.c, lean = g.b * h;
+  Floats nt = n * moments[1], nntt = n * n * moments[3], nhty = n * h * moments[4];
   ScreenGradients v;
-  v.u = -(A * moments[1] + B * moments[2]), v.v = -(B * moments[1] + C * moments[2]);
-  // With the inverse K of the covariance: v_covariance = -K v_K K.
-  Floats k0 = A * vA + B * vB, k1 = A * vB + B * vC, k2 = B * vA + C * vB, k3 = B * vB + C * vC;
-  v.a = -(k0 * A + k1 * B), v.b = -2.0f * (k0 * B + k1 * C), v.c = -(k2 * B + k3 * C);
+  v.u = -nt, v.v = lean * nt - h * moments[2];
+  v.a = -0.5f * nntt;
+  v.b = lean * nntt - nhty;
+  v.c = lean * nhty - 0.5f * (lean * lean * nntt + h * h * moments[5]);
   if (c.antialias) {
     // log(compensation) = log(det0 / det) / 2, whose derivative by a is, without cancellation,
     // eps (c0^2 + b^2 + eps c0) / (2 det0 det).

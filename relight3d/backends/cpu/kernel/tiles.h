@@ -43,28 +43,31 @@ static const TileTables TABLES;
 
 // A splat as a tile sees it: x, y relative to the tile's corner.
 struct Local {
-  float x, y, A, B, C, peak;
+  float x, y, lean, narrow, tall, peak;
 };
 
 inline Floats log2_alpha(Floats x, Floats y, const Local &g) {
-  Floats dx = x - g.x, dy = y - g.y;
-  return dx * (g.A * dx + g.B * dy) + (g.C * dy * dy + g.peak);
+  Floats dy = y - g.y, across = g.narrow * ((x - g.x) - g.lean * dy), up = g.tall * dy;
+  return (g.peak - up * up) - across * across;
 }
 
 // Bit b: the outline meets the rectangle of block b's pixel centres. Exact: the maximum over the
 // rectangle lies on the edge nearest to the mean in x or in y.
-inline BlockMask blocks_met(const Local &g) {
-  float y_of_x = -g.B / (2 * g.C), x_of_y = -g.B / (2 * g.A);
-  Floats threshold = splat(LOG2_THRESHOLD - g.peak - OUTLINE_MARGIN), zero = {};
+inline BlockMask blocks_met(const Local &g, float reach_x, float reach_y) {
+  const float aspect = reach_y / reach_x, y_of_x = g.lean * aspect * aspect;
+  Floats threshold = splat(g.peak - LOG2_THRESHOLD + OUTLINE_MARGIN), zero = {};
+  auto depth = [&](Floats dx, Floats dy) {  // below the peak
+    Floats across = g.narrow * (dx - g.lean * dy), up = g.tall * dy;
+    return across * across + up * up;
+  };
   BlockMask met = 0;
   for (int k = 0; k < BLOCKS / L; k++) {
     Floats x0 = TABLES.left[k] - g.x, x1 = TABLES.right[k] - g.x;
     Floats y0 = TABLES.top[k] - g.y, y1 = TABLES.bottom[k] - g.y;
     Floats ex = vmin(vmax(zero, x0), x1), ey = vmin(vmax(zero, y0), y1);
-    Floats yy = vmin(vmax(y_of_x * ex, y0), y1), xx = vmin(vmax(x_of_y * ey, x0), x1);
-    Floats on_x = ex * (g.A * ex + g.B * yy) + g.C * yy * yy;
-    Floats on_y = xx * (g.A * xx + g.B * ey) + g.C * ey * ey;
-    met |= BlockMask(bits(ge(vmax(on_x, on_y), threshold))) << (L * k);
+    Floats on_x = depth(ex, vmin(vmax(y_of_x * ex, y0), y1));
+    Floats on_y = depth(vmin(vmax(g.lean * ey, x0), x1), ey);
+    met |= BlockMask(bits(ge(threshold, vmin(on_x, on_y)))) << (L * k);
   }
   return met;
 }
@@ -141,8 +144,8 @@ template <int CP> struct Chunk {
         __builtin_prefetch(channels.data + list[i + AHEAD] * channels.stride);
       }
       const Projected &g = view.splats[list[i]];
-      splats[i] = {g.x - frame.x0, g.y - frame.y0, g.A, g.B, g.C, g.peak};
-      BlockMask m = blocks_met(splats[i]) & alive;
+      splats[i] = {g.x - frame.x0, g.y - frame.y0, g.lean, g.narrow, g.tall, g.peak};
+      BlockMask m = blocks_met(splats[i], g.reach_x, g.reach_y) & alive;
       met[i] = m != 0;
       if (m) load_channels<CP>(channels, list[i], features[i]);
       for (; m; m &= m - 1) {

@@ -128,17 +128,20 @@ template <int CP> inline void gather_features(BackwardScratch<CP> &w, int b, int
   }
 }
 
-// Moments about a point (x, y) before the old one: m1 + x m0, m3 + 2 x m1 + x^2 m0, and so on.
-inline Moments moved(Moments m, float x, float y) {
-  const Moments to_x = {0, 1, 0, 1, 1, 0, 0, 0}, to_y = {0, 0, 1, 0, 1, 1, 0, 0};
-  const Moments to_xx = {0, 0, 0, 1, 0, 0, 0, 0}, to_yy = {0, 0, 0, 0, 0, 1, 0, 0};
-  m += x * to_x * permute<0, 0, 0, 1, 2, 0, 0, 0>(m);
-  m += y * to_y * permute<0, 0, 0, 0, 1, 2, 0, 0>(m);
-  return m + (x * to_xx + y * to_yy) * permute<0, 0, 0, 1, 0, 2, 0, 0>(m);
+// Moments of (x, y) turned into those of (x - lean y + dx, y + dy).
+inline Moments moved(Moments m, float lean, float dx, float dy) {
+  const Moments x0 = {0, 1, 0, 1, 1, 0, 0, 0}, y0 = {0, 0, 1, 0, 1, 1, 0, 0};
+  const Moments lx = {0, 1, 0, 1, 1, 0, 0, 0}, xx = {0, 0, 0, 1, 0, 0, 0, 0}, yy = {0, 0, 0, 0, 0, 1, 0, 0};
+  m -= lean * lx * permute<0, 2, 0, 4, 5, 0, 0, 0>(m);  // x and xy are done, xx has half,
+  m -= lean * xx * permute<0, 0, 0, 4, 0, 0, 0, 0>(m);  // and the other half
+  m += dx * x0 * permute<0, 0, 0, 1, 2, 0, 0, 0>(m);    // likewise
+  m += dy * y0 * permute<0, 0, 0, 0, 1, 2, 0, 0>(m);
+  return m + (dx * xx + dy * yy) * permute<0, 0, 0, 1, 0, 2, 0, 0>(m);
 }
 
-// The same product for the moments of v_sigma, taken about the block's centre and moved to the
-// splat's at once: about the tile's, second moments of small splats would cancel to nothing.
+// The same product for the moments of v_sigma. They are taken about the block's centre and moved to
+// the splat's own coordinates at once: about the tile's centre the second moments of small splats,
+// and in upright coordinates those of long, slanted ones, would cancel to nothing.
 template <int CP> inline void gather_moments(BackwardScratch<CP> &w, int b, int count) {
   const float x = b % BLOCKS_X * BLOCK_W + 0.5f * BLOCK_W, y = b / BLOCKS_X * BLOCK_H + 0.5f * BLOCK_H;
   Moments basis[L];
@@ -150,7 +153,8 @@ template <int CP> inline void gather_moments(BackwardScratch<CP> &w, int b, int 
     Moments even = {}, odd = {};
 #pragma GCC unroll 16
     for (int p = 0; p < L; p += 2) even += f[p] * basis[p], odd += f[p + 1] * basis[p + 1];
-    w.moments[w.weighted[q]] += moved(even + odd, x - g.x, y - g.y);
+    float dx = x - g.x, dy = y - g.y;
+    w.moments[w.weighted[q]] += moved(even + odd, g.lean, dx - g.lean * dy, dy);
   }
 }
 

@@ -1,0 +1,64 @@
+import pytest
+import torch
+
+from relight3d.backends.cpu import library
+from relight3d.core.errors import BackendUnavailableError, ConfigurationError
+
+
+def test_baseline_is_always_there():
+    assert library.available_isas()[-1] == "baseline"
+
+
+def test_widest_is_chosen(monkeypatch):
+    monkeypatch.delenv(library.ISA_VARIABLE, raising=False)
+    assert library.chosen_isa() == library.available_isas()[0]
+
+
+def test_environment_overrides(monkeypatch):
+    monkeypatch.setenv(library.ISA_VARIABLE, "baseline")
+    assert library.chosen_isa() == "baseline"
+    with library.use_isa(library.available_isas()[0]):
+        assert library.chosen_isa() == library.available_isas()[0]
+    assert library.chosen_isa() == "baseline"
+
+
+def test_unknown_isa_names_the_known_ones(monkeypatch):
+    monkeypatch.setenv(library.ISA_VARIABLE, "avx1024")
+    with pytest.raises(ConfigurationError, match=r"'avx1024'.*baseline"):
+        library.chosen_isa()
+
+
+def test_lanes_match_the_name():
+    """Each library really is compiled for its instruction set."""
+    lanes = {"avx512": 16, "avx2": 8, "baseline": 4}
+    for isa in library.available_isas():
+        assert library._open(isa).r3d_lanes() == lanes[isa]
+
+
+def test_missing_library_says_how_to_get_it(monkeypatch, tmp_path):
+    monkeypatch.setattr(library, "library_path", lambda isa: tmp_path / "libraster.so")
+    library._open.cache_clear()
+    with pytest.raises(BackendUnavailableError, match=r"python -m relight3d\.backends\.cpu\.build"):
+        library._open("baseline")
+    library._open.cache_clear()
+
+
+def test_library_for_another_machine_says_how_to_get_it(monkeypatch, tmp_path):
+    path = tmp_path / "libraster.so"
+    path.write_bytes(b"not a library for this machine")
+    monkeypatch.setattr(library, "library_path", lambda isa: path)
+    library._open.cache_clear()
+    with pytest.raises(BackendUnavailableError, match="did not load"):
+        library._open("baseline")
+    library._open.cache_clear()
+
+
+def test_threads_follow_torch_unless_fixed():
+    assert library.get_num_threads() == torch.get_num_threads()
+    library.set_num_threads(7)
+    try:
+        assert library.get_num_threads() == 7
+    finally:
+        library.set_num_threads(None)
+    with pytest.raises(ConfigurationError, match="at least 1"):
+        library.set_num_threads(0)
