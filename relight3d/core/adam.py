@@ -14,7 +14,7 @@ class Adam:
     """First and second moments per name; learning rates are given at each step."""
 
     def __init__(self, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-15) -> None:
-        """eps is tiny, as in 3DGS: gradients of single splats are of the order 1e-6."""
+        """A tiny eps, as in 3DGS: gradients of single splats are of the order 1e-6."""
         self.betas = betas
         self.eps = eps
         self.moments: dict[str, tuple[Tensor, Tensor]] = {}

@@ -69,6 +69,4 @@ def crop_cameras(cameras: Cameras, window: Window) -> Cameras:
     intrinsics = cameras.intrinsics.clone()
     intrinsics[:, 0, 2] -= x0
     intrinsics[:, 1, 2] -= y0
-    return dataclasses.replace(
-        cameras, intrinsics=intrinsics, width_px=x1 - x0, height_px=y1 - y0
-    )
+    return dataclasses.replace(cameras, intrinsics=intrinsics, width_px=x1 - x0, height_px=y1 - y0)

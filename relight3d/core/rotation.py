@@ -24,7 +24,9 @@ def quaternion_from_matrix(rotation: Float[Tensor, "*batch 3 3"]) -> Float[Tenso
     """
     m = rotation.flatten(-2)
     xx, xy, xz, yx, yy, yz, zx, zy, zz = m.unbind(-1)
-    pivots = torch.stack([1 + xx + yy + zz, 1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz], -1)
+    pivots = torch.stack(
+        [1 + xx + yy + zz, 1 + xx - yy - zz, 1 - xx + yy - zz, 1 - xx - yy + zz], -1
+    )
     candidates = torch.stack(
         [
             torch.stack([pivots[..., 0], zy - yz, xz - zx, yx - xy], -1),

@@ -55,9 +55,7 @@ class _MeanSsim(torch.autograd.Function):
         return (d_mu + 2 * x * d_xx + y * d_xy) * (grad / x.numel()), None
 
 
-def ssim(
-    image: Float[Tensor, "H W ch"], target: Float[Tensor, "H W ch"]
-) -> Float[Tensor, ""]:
+def ssim(image: Float[Tensor, "H W ch"], target: Float[Tensor, "H W ch"]) -> Float[Tensor, ""]:
     """Mean structural similarity, 1 for equal images.
 
     Args:

@@ -47,7 +47,10 @@ class Cameras:
 
     def scaled(self, factor: float) -> "Cameras":
         """The same views at another resolution (width and height rounded)."""
-        width, height = max(1, round(self.width_px * factor)), max(1, round(self.height_px * factor))
+        width, height = (
+            max(1, round(self.width_px * factor)),
+            max(1, round(self.height_px * factor)),
+        )
         scale = self.intrinsics.new_tensor(
             [[width / self.width_px], [height / self.height_px], [1.0]]
         )

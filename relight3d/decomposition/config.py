@@ -51,8 +51,6 @@ class DecompositionConfig:
     """Learning rate of progress logits; a tenth of it in stage 4."""
     normal_rate: float = 0.004
     """Learning rate of shading normals."""
-    sh_rate: float = 1e-3
-    """Learning rate of the radiance field that explains what physics does not yet."""
 
     def __post_init__(self) -> None:
         """Refuse the impossible before any work is done."""

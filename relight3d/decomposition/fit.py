@@ -3,8 +3,10 @@
 image = a * physics + (1 - a) * radiance field. Progress `a` starts near 0, so wrong physics hardly
 counts; it grows where physics explains the photos at least as well. Stage 2 ('specular') knows only
 reflections of a white metal, stage 3 ('diffuse') adds diffuse light past baked visibility and
-drives `a` to 1, stage 4 ('joint') lets everything settle. Geometry stays as fitted; the shading
-normals are free to follow the light.
+drives `a` to 1, stage 4 ('joint') lets everything settle.
+
+Unlike the paper, geometry and radiance field stay as fitted, so that the look under the photos'
+light loses nothing; instead each splat has a shading normal that is free to follow the light.
 """
 
 from collections.abc import Mapping, Sequence
@@ -141,7 +143,8 @@ class Decompose:
             [seen[rows] for seen in self.point_visibility[index]],
         )  # fmt: skip
         degree = sh.degree_of(self.splats.sh.shape[1])
-        raw = radiance_srgb(p["sh_dc"][rows], p["sh_rest"][rows], shown.means, center, degree)
+        coefficients = self.splats.sh[rows]
+        raw = radiance_srgb(coefficients[:, :1], coefficients[:, 1:], shown.means, center, degree)
         channels = {"raw": raw} | channels_of(found, normals, shown.means, center, light)
         drawn = draw(self.rasterize, shown, channels, cameras)
         radiance = shade_drawn(drawn, light, diffuse=diffuse)
@@ -174,11 +177,9 @@ class Decompose:
         """The result so far."""
         found = self.materials()
         plain = Materials(**{name: value.detach().clone() for name, value in vars(found).items()})
-        coefficients = torch.cat([self.parameters["sh_dc"], self.parameters["sh_rest"]], 1)
-        splats = Splats(**(vars(self.splats) | {"sh": coefficients.detach().clone()}))
-        gain = float(self.parameters["log_gain"].exp())
+        gain = float(self.parameters["log_gain"].detach().exp())
         lights = lighting.recovered(self.parameters, gain)
-        return Asset(splats, plain, lights, visibility_sh=self.occlusion.sh)
+        return Asset(self.splats, plain, lights, visibility_sh=self.occlusion.sh)
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Parameters, moments and baked visibility."""
@@ -199,18 +200,14 @@ class Decompose:
         config = self.config
         inside = self.scope.contains(self.splats.means)
         started = material_room.white_metal(self.outward, inside, config.initial_progress)
-        color = radiance_srgb(
-            self.splats.sh[:, :1], self.splats.sh[:, 1:], self.splats.means,
-            self.splats.means.new_zeros(3), 0,
-        )  # fmt: skip
+        color = self._constant_color()
         brightness = float((linear_from_srgb(color) * self.surface_share).sum(0).mean())
         names = lighting.environment_names(self.photos)
         self.prefilter = build_prefilter(config.environment_height).to(self.device)
         lights = lighting.initial_lights(
             names, config.environment_height, max(brightness, 0.01) / TYPICAL_ALBEDO
         )
-        field = {"sh_dc": self.splats.sh[:, :1], "sh_rest": self.splats.sh[:, 1:]}
-        return started | lights | field
+        return started | lights
 
     def _own(self, parameters: Mapping[str, Tensor]) -> None:
         self.parameters = {
@@ -226,13 +223,14 @@ class Decompose:
         for index in range(0, len(self.photos), max(1, len(self.photos) // 16)):
             irradiance = irradiance + self._irradiance_outward(index)
         irradiance = irradiance / len(range(0, len(self.photos), max(1, len(self.photos) // 16)))
-        color = radiance_srgb(
-            p["sh_dc"], p["sh_rest"], self.splats.means, self.splats.means.new_zeros(3), 0
-        )
-        self._own(material_room.admit_diffuse(p, color, irradiance))
+        self._own(material_room.admit_diffuse(p, self._constant_color(), irradiance))
         for name in ("albedo_logits", "roughness_logits", "metallic_logits"):
             self.optimizer.moments.pop(name, None)
             self.optimizer.steps.pop(name, None)
+
+    def _constant_color(self) -> Tensor:
+        """The part of the fitted radiance that does not depend on the view, display-referred."""
+        return (0.5 + sh.C0 * self.splats.sh[:, 0]).clamp_min(0.0)
 
     def _irradiance_outward(self, index: int) -> Tensor:
         """Irradiance of every splat's outer side under one photo's light."""
@@ -264,7 +262,9 @@ class Decompose:
         cool = 0.1 ** max(0.0, (done - 0.5) / 0.5)
         material = config.material_rate * cool
         known = all(photo.view.light.environment is None for photo in self.photos)
-        lights = {n: config.light_rate * cool for n in self.parameters if n.startswith(lighting.PREFIX)}
+        lights = {
+            n: config.light_rate * cool for n in self.parameters if n.startswith(lighting.PREFIX)
+        }
         return lights | {
             "albedo_logits": material,
             "roughness_logits": material,
@@ -272,8 +272,6 @@ class Decompose:
             "progress_logits": config.progress_rate * (0.1 if joint else 1.0),
             "log_gain": 0.0 if specular or known else config.gain_rate * cool,
             "normals": config.normal_rate * cool,
-            "sh_dc": config.sh_rate * cool,
-            "sh_rest": config.sh_rate / 10 * cool,
         }
 
 

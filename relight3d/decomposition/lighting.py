@@ -1,4 +1,4 @@
-"""The lights of a capture while fitting: recovered environments, known turns, known point lights."""
+"""A capture's lights while fitting: recovered environments, known turns, known point lights."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -74,13 +74,14 @@ class Sky:
 
 
 def sky_of(
-    prefilter: Prefilter, occlusion: Occlusion, log_radiance: Float[Tensor, "H W 3"], turn_rad: float
+    prefilter: Prefilter,
+    occlusion: Occlusion,
+    log_radiance: Float[Tensor, "H W 3"],
+    turn_rad: float,
 ) -> Sky:
     """The environment of one view, ready for shading. Differentiable in the log radiance."""
     radiance = EnvironmentParameters(log_radiance).radiance
-    return Sky(
-        prefilter(radiance).turned(turn_rad), occlusion.cells.integrate(radiance, turn_rad)
-    )
+    return Sky(prefilter(radiance).turned(turn_rad), occlusion.cells.integrate(radiance, turn_rad))
 
 
 def illuminate(

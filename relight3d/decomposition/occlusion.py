@@ -77,4 +77,3 @@ def bake(
     cells = direction_cells(directions, environment_height)
     sh = visibility_sh(seen, directions, SH_DEGREE)
     return Occlusion(cells, seen * cells.solid_angle, sh)
-

@@ -94,4 +94,3 @@ def shade_drawn(drawn: Drawn, light: Illumination, *, diffuse: bool = True) -> F
 
 def _chosen(shaded: Shaded, diffuse: bool) -> Tensor:
     return shaded.radiance if diffuse else shaded.specular
-

@@ -148,7 +148,7 @@ class Relighter:
 def captured(
     asset: Asset, rasterize: Rasterizer, cameras: Cameras
 ) -> tuple[Float[Tensor, "H W 3"], Float[Tensor, "H W 1"]]:
-    """The fitted radiance field alone: display-referred colour premultiplied by alpha, and alpha."""
+    """The fitted radiance alone: display-referred colour premultiplied by alpha, and alpha."""
     splats = asset.splats
     degree = round(splats.sh.shape[1] ** 0.5) - 1
     color = radiance_srgb(

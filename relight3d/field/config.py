@@ -7,12 +7,12 @@ from relight3d.core.errors import ConfigurationError
 
 @dataclasses.dataclass(frozen=True)
 class FieldConfig:
-    """Planar Gaussian splats fitted to the photos (stage 1 of progressive radiance distillation)."""
+    """Planar Gaussians fitted to the photos: stage 1 of progressive radiance distillation."""
 
     steps: int = 7000
     """Optimisation steps, one photo each."""
     max_splats: int = 150_000
-    """Cap on the number of splats: bounds time and memory (MCMC densification, arXiv:2404.09591)."""
+    """Cap on the number of splats (MCMC, arXiv:2404.09591): bounds time and memory."""
     initial_splats: int = 60_000
     """Splats to start with, from sparse points, the visual hull or at random."""
     sh_degree: int = 3

@@ -18,7 +18,9 @@ PARAMETERS = ["means", "quats_wxyz", "log_scales", "opacity_logits", "sh_dc", "s
 
 
 def _binomials(device: torch.device) -> Float[Tensor, "n n"]:
-    table = [[math.comb(n, k) if k <= n else 0 for k in range(MAX_COPIES)] for n in range(MAX_COPIES)]
+    table = [
+        [math.comb(n, k) if k <= n else 0 for k in range(MAX_COPIES)] for n in range(MAX_COPIES)
+    ]
     return torch.tensor(table, dtype=torch.float64, device=device)
 
 
@@ -92,7 +94,9 @@ def explore(parameters: dict[str, Tensor], amount: float, generator: torch.Gener
     """Shake faint splats within their own shape (Eq. 8: noise fades as opacity grows)."""
     opacities = parameters["opacity_logits"].sigmoid()
     strength = torch.sigmoid(-100 * (opacities - (1 - 0.995))) * amount
-    axes = matrix_from_quaternion(parameters["quats_wxyz"]) * parameters["log_scales"].exp()[:, None]
+    axes = (
+        matrix_from_quaternion(parameters["quats_wxyz"]) * parameters["log_scales"].exp()[:, None]
+    )
     noise = torch.randn(parameters["means"].shape, generator=generator).to(axes.device)
     covariance_noise = axes @ (axes.transpose(1, 2) @ (noise * strength[:, None])[..., None])
     parameters["means"] += covariance_noise.squeeze(-1)

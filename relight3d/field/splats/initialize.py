@@ -11,8 +11,12 @@ from relight3d.core import sh
 from relight3d.core.errors import CaptureError
 from relight3d.core.photos import Photo, cameras_of
 from relight3d.core.types import Cameras, Splats
+from relight3d.core.views import Capture
+from relight3d.field.config import FieldConfig
 
 INITIAL_OPACITY = 0.2
+FAR_SHELL = 30.0
+"""Random background points reach this many radii out."""
 THICKNESS = 0.15
 """Thin axis relative to the mean of the others at the start."""
 
@@ -29,7 +33,9 @@ def scene_sphere(cameras: Cameras) -> tuple[Float[Tensor, "3"], float]:
     # A little ridge: parallel axes have no nearest point.
     system = projector.sum(0) + 1e-6 * len(cameras) * torch.eye(3, dtype=torch.float64)
     about = centers.mean(0)
-    focus = about + torch.linalg.solve(system, (projector @ (centers - about)[..., None]).sum(0)[:, 0])
+    focus = about + torch.linalg.solve(
+        system, (projector @ (centers - about)[..., None]).sum(0)[:, 0]
+    )
     distance = (focus - centers).norm(dim=-1)
     focal = cameras.intrinsics[:, [0, 1], [0, 1]].double()
     half = torch.tensor([cameras.width_px, cameras.height_px], dtype=torch.float64) / 2
@@ -48,7 +54,9 @@ def project(
     return pixels[:, :2] / depth.clamp_min(1e-6)[:, None], depth
 
 
-def sample_image(image: Float[Tensor, "H W ch"], pixels: Float[Tensor, "n 2"]) -> Float[Tensor, "n ch"]:
+def sample_image(
+    image: Float[Tensor, "H W ch"], pixels: Float[Tensor, "n 2"]
+) -> Float[Tensor, "n ch"]:
     """Bilinear lookup at pixel coordinates; zero outside."""
     height, width = image.shape[:2]
     grid = pixels / pixels.new_tensor([width, height]) * 2 - 1
@@ -85,8 +93,12 @@ def carve(
 
 
 def visual_hull(
-    photos: Sequence[Photo], center: Float[Tensor, "3"], radius: float, count: int,
-    generator: torch.Generator, resolution: int = 96,
+    photos: Sequence[Photo],
+    center: Float[Tensor, "3"],
+    radius: float,
+    count: int,
+    generator: torch.Generator,
+    resolution: int = 96,
 ) -> tuple[Float[Tensor, "count 3"], Float[Tensor, "count 3"], float]:
     """Points near the hull's surface, with outward normals, and the typical spacing.
 
@@ -99,7 +111,8 @@ def visual_hull(
     solid = carve((grid.view(-1, 3) * radius + center), chosen).view(grid.shape[:3]).float()
     if solid.sum() < 8:
         raise CaptureError(
-            f"The masks of {len(photos)} photos agree on no volume within {radius:.3g} of the point "
+            f"The masks of {len(photos)} photos agree on no volume within {radius:.3g} of the "
+            "point "
             f"{[round(float(x), 3) for x in center]} that the cameras look at. Splats have nowhere "
             "to start. Check that masks are white on the object and that the poses are right."
         )
@@ -150,13 +163,18 @@ def colors_seen(points: Float[Tensor, "n 3"], photos: Sequence[Photo]) -> Float[
 
 
 def make_splats(
-    points: Float[Tensor, "n 3"], normals: Float[Tensor, "n 3"] | None,
-    spacing: Float[Tensor, " n"], rgb_srgb: Float[Tensor, "n 3"], sh_degree: int,
+    points: Float[Tensor, "n 3"],
+    normals: Float[Tensor, "n 3"] | None,
+    spacing: Float[Tensor, " n"],
+    rgb_srgb: Float[Tensor, "n 3"],
+    sh_degree: int,
     generator: torch.Generator,
 ) -> Splats:
-    """Half-faint discs of the given spacing; random orientation where no normals are known."""  # fmt: skip
+    """Half-faint discs of the given spacing; random orientation where no normals are known."""
     if normals is None:
-        quats = torch.nn.functional.normalize(torch.randn(len(points), 4, generator=generator), dim=-1)
+        quats = torch.nn.functional.normalize(
+            torch.randn(len(points), 4, generator=generator), dim=-1
+        )
     else:
         quats = quaternion_to_axis(normals)
     scales = spacing[:, None] * torch.tensor([1.0, 1.0, THICKNESS])
@@ -164,3 +182,56 @@ def make_splats(
     coefficients[:, 0] = (rgb_srgb - 0.5) / sh.C0
     logit = math.log(INITIAL_OPACITY / (1 - INITIAL_OPACITY))
     return Splats(points, quats, scales.log(), torch.full((len(points),), logit), coefficients)
+
+
+def start_splats(
+    capture: Capture, photos: Sequence[Photo], config: FieldConfig, generator: torch.Generator
+) -> Splats:
+    """Starting splats by what the capture offers: masks, sparse points, or only cameras.
+
+    Raises:
+        CaptureError: Masks that agree on no volume.
+    """
+    first = photos[0].view
+    views = [p.view for p in photos if (p.view.width_px, p.view.height_px)
+             == (first.width_px, first.height_px)]  # fmt: skip
+    center, radius = scene_sphere(cameras_of(views))
+    count = min(config.initial_splats, config.max_splats)
+    if all(photo.coverage is not None for photo in photos):
+        points, normals, spacing = visual_hull(photos, center, radius, count, generator)
+        spacings = torch.full((count,), spacing)
+        colors = colors_seen(points, photos)
+        return make_splats(points, normals, spacings, colors, config.sh_degree, generator)
+    parts = [_sparse(capture, count)] if capture.points is not None else []
+    found = sum(len(points) for points, _ in parts)
+    parts.append(_around(center, radius, max(count - found, count // 5), photos, generator))
+    points = torch.cat([part[0] for part in parts])
+    colors = torch.cat([part[1] for part in parts])
+    return make_splats(points, None, nearest_spacing(points), colors, config.sh_degree, generator)
+
+
+def _sparse(capture: Capture, count: int) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+    """Sparse points and their colours, thinned evenly to at most `count`."""
+    assert capture.points is not None
+    step = max(1, -(-len(capture.points) // count))
+    points = torch.from_numpy(capture.points[::step]).float()
+    if capture.points_rgb is None:
+        return points, torch.full_like(points, 0.5)
+    return points, torch.from_numpy(capture.points_rgb[::step]).float()
+
+
+def _around(
+    center: Float[Tensor, "3"],
+    radius: float,
+    count: int,
+    photos: Sequence[Photo],
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, "count 3"], Float[Tensor, "count 3"]]:
+    """Random points: half in the middle, half in shells reaching out to the background."""
+    directions = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
+    uniform = torch.rand(count, 1, generator=generator)
+    near = radius * uniform ** (1 / 3)
+    far = radius * FAR_SHELL ** torch.rand(count, 1, generator=generator)
+    inner = (torch.arange(count) % 2 == 0)[:, None]
+    points = center + directions * torch.where(inner, near, far)
+    return points, colors_seen(points, photos)
