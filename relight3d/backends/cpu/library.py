@@ -104,8 +104,8 @@ def chosen_isa() -> Isa:
     wanted = _Settings.isa or os.environ.get(ISA_VARIABLE) or available_isas()[0]
     if wanted not in available_isas():
         raise ConfigurationError(
-            f"The CPU rasterizer was asked for instruction set '{wanted}' ({ISA_VARIABLE}); here it "
-            f"has {', '.join(available_isas())}. Unset {ISA_VARIABLE} to use the widest."
+            f"The CPU rasterizer was asked for instruction set '{wanted}' ({ISA_VARIABLE}), but "
+            f"has {', '.join(available_isas())} here. Unset {ISA_VARIABLE} to use the widest."
         )
     return cast(Isa, wanted)
 
