@@ -1,20 +1,28 @@
 """COLMAP's sparse model, text or binary. Frames are converted here, nowhere else."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
+from relight3d.capture.colmap_files import (
+    ModelImage,
+    ModelPoints,
+    read_cameras,
+    read_images,
+    read_model_points,
+)
 from relight3d.capture.poses import checked_rigid
 from relight3d.capture.source import Lens, Source, lens_of, natural_key, pinhole
-from relight3d.core.errors import CaptureError, FileFormatError
+from relight3d.core.errors import CaptureError
 from relight3d.core.views import Capture, View
 from relight3d.files.images import image_info
 from relight3d.files.safety import resolve_inside
 
 _PLACES = ("sparse/0", "sparse", "colmap/sparse/0", "colmap/sparse", "dense/sparse", ".")
 _MIN_TRACK = 3
+_ENOUGH_POINTS = 200
 _MAX_REPROJECTION_ERROR_PX = 2.0
 # Which of COLMAP's parameters are focal lengths, centre and which of OpenCV's coefficients.
 _MODELS: dict[str, tuple[int, str, tuple[int, ...]]] = {
@@ -58,42 +66,35 @@ def read_colmap(root: Path, folder: Path) -> Source:
         CaptureError: Photos missing or of another size, a camera model that is not supported.
         FileFormatError: The model is cut off or damaged.
     """
-    import pycolmap
-
-    try:
-        model = pycolmap.Reconstruction(str(folder))
-    except (RuntimeError, ValueError, IndexError, KeyError, MemoryError, OverflowError) as error:
-        raise FileFormatError(
-            f"The COLMAP model {folder} cannot be read: {str(error)[:200]}. It is cut off or "
-            "damaged; export it again."
-        ) from error
-    names = {image.name for image in model.images.values() if image.has_pose}
-    if not names:
+    cameras, images = read_cameras(folder), read_images(folder)
+    if not images:
         raise CaptureError(f"The COLMAP model {folder} has no posed photo. Run the mapper again.")
-    photos = _photo_folder(root, folder, names)
-    return source_from_model(model, root, photos)
-
-
-def source_from_model(model, root: Path, photos: Path) -> Source:
-    """Views, lenses and points of a pycolmap reconstruction whose photos lie in `photos`."""
+    photos = _photo_folder(root, folder, {image.name for image in images})
     views: list[View] = []
     lenses: dict[Path, Lens] = {}
-    posed = [image for image in model.images.values() if image.has_pose]
-    for image in sorted(posed, key=lambda image: natural_key(image.name)):
-        where = f"The COLMAP model, image {image.name}"
-        camera = model.cameras[image.camera_id]
-        lens, intrinsics = lens_from_colmap(camera.model.name, camera.params, where)
-        view = _view(image, photos, (camera.width, camera.height), intrinsics, where)
+    for image in sorted(images, key=lambda image: natural_key(image.name)):
+        where = f"The COLMAP model {folder}, image {image.name}"
+        camera = cameras.get(image.camera_id)
+        if camera is None:
+            raise CaptureError(
+                f"{where}: its camera {image.camera_id} is missing. Export it again."
+            )
+        lens, intrinsics = lens_from_colmap(camera.model, camera.parameters, where)
+        view = _view(image, photos, (camera.width_px, camera.height_px), intrinsics, where)
         views.append(view)
         if lens is not None:
             lenses[view.image_path] = lens
-    xyz, rgb = good_points(model)
+    xyz, rgb = good_points(read_model_points(folder)) if _has_points(folder) else (None, None)
     capture = Capture(root, tuple(views), "scene", points=xyz, points_rgb=rgb)
     return Source(capture, lenses, layout="COLMAP model", z_up=False)
 
 
+def _has_points(folder: Path) -> bool:
+    return any((folder / f"points3D.{suffix}").is_file() for suffix in ("bin", "txt"))
+
+
 def lens_from_colmap(
-    model: str, parameters: Sequence[float], where: str
+    model: str, parameters: Iterable[float], where: str
 ) -> tuple[Lens | None, Float[np.ndarray, "3 3"]]:
     """COLMAP's camera parameters as lens and intrinsics (both count pixel centres at +0.5).
 
@@ -110,27 +111,31 @@ def lens_from_colmap(
     if not np.isfinite(values).all() or min(values[:focal_count]) <= 0:
         raise CaptureError(f"{where}: impossible camera parameters {values}. Run the mapper again.")
     coefficients = [values[index] for index in indices]
-    if kind == "fisheye":
-        coefficients += [0.0] * (4 - len(coefficients))
     lens = lens_of("fisheye" if kind == "fisheye" else "polynomial", coefficients)
     return lens, pinhole(values[0], values[focal_count - 1], *values[focal_count : focal_count + 2])
 
 
-def good_points(model) -> tuple[Float[np.ndarray, "p 3"], Float[np.ndarray, "p 3"]]:
-    """Points seen by at least three photos with a small error, and their sRGB in [0, 1]."""
-    points = [
-        (point.xyz, point.color)
-        for _, point in sorted(model.points3D.items())
-        if point.track.length() >= _MIN_TRACK and point.error <= _MAX_REPROJECTION_ERROR_PX
-        and np.isfinite(point.xyz).all()
-    ]  # fmt: skip
-    xyz = np.array([xyz for xyz, _ in points], np.float64).reshape(-1, 3)
-    rgb = np.array([color for _, color in points], np.float64).reshape(-1, 3) / 255.0
-    return xyz, rgb
+def good_points(
+    points: ModelPoints,
+) -> tuple[Float[np.ndarray, "p 3"], Float[np.ndarray, "p 3"]]:
+    """Points seen by at least three photos with a small error, and their sRGB in [0, 1].
+
+    Where few are, those seen by two photos count as well.
+    """
+    sound = np.isfinite(points.xyz).all(-1) & (points.error_px <= _MAX_REPROJECTION_ERROR_PX)
+    for least in (_MIN_TRACK, 2):
+        kept = sound & (points.track_length >= least)
+        if kept.sum() >= _ENOUGH_POINTS:
+            break
+    return points.xyz[kept], np.clip(points.rgb[kept], 0, 1)
 
 
 def _view(
-    image, photos: Path, size_px: tuple[int, int], intrinsics: Float[np.ndarray, "3 3"], where: str
+    image: ModelImage,
+    photos: Path,
+    size_px: tuple[int, int],
+    intrinsics: Float[np.ndarray, "3 3"],
+    where: str,
 ) -> View:
     path = resolve_inside(photos, image.name, where)
     if not path.is_file():
@@ -141,7 +146,6 @@ def _view(
             f"{where}: the photo {path} is {info.width_px} x {info.height_px} pixels, the model "
             f"says {size_px[0]} x {size_px[1]}. Give the photos the model was made from."
         )
-    matrix = image.cam_from_world().matrix()
     name = Path(image.name).with_suffix("").as_posix().replace("/", "_")
     return View(
         name=name,
@@ -149,7 +153,7 @@ def _view(
         width_px=info.width_px,
         height_px=info.height_px,
         intrinsics=intrinsics,
-        world_to_camera=checked_rigid(matrix, where),
+        world_to_camera=checked_rigid(image.world_to_camera, where),
         color_space=info.color_space,
         mask_path=mask_beside(photos, path),
     )

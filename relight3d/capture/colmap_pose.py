@@ -12,8 +12,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pycolmap
 
+from relight3d.capture.colmap_files import ModelPoints
 from relight3d.core.errors import CaptureError
 
 MIN_POINTS_PER_PHOTO = 20
@@ -291,3 +293,14 @@ def _weeded(model: pycolmap.Reconstruction, names: Sequence[str]) -> Posing:
         if name not in held or name in weak
     }
     return Posing(model, "", reasons)
+
+
+def model_points(model: pycolmap.Reconstruction) -> ModelPoints:
+    """The sparse points of a model."""
+    points = [point for _, point in sorted(model.points3D.items())]
+    return ModelPoints(
+        xyz=np.array([point.xyz for point in points], np.float64).reshape(-1, 3),
+        rgb=np.array([point.color for point in points], np.float64).reshape(-1, 3) / 255.0,
+        error_px=np.array([point.error for point in points], np.float64),
+        track_length=np.array([point.track.length() for point in points], np.float64),
+    )

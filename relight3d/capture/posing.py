@@ -146,6 +146,8 @@ def _groups(photos: Sequence[_Photo]) -> list:
 
 def _source(folder: Path, photos: Sequence[_Photo], model) -> Source:
     """Views in the order of the photos, lenses and sparse points of a model."""
+    from relight3d.capture.colmap_pose import model_points
+
     posed = {image.name: image for image in model.images.values() if image.has_pose}
     exposures = [photo.exif.exposure for photo in photos]
     known = [value for value in exposures if value is not None]
@@ -158,7 +160,7 @@ def _source(folder: Path, photos: Sequence[_Photo], model) -> Source:
             continue
         camera = model.cameras[image.camera_id]
         where = f"The pose of {photo.path.name}"
-        lens, intrinsics = lens_from_colmap(camera.model.name, camera.params, where)
+        lens, intrinsics = lens_from_colmap(camera.model.name, camera.params.tolist(), where)
         view = View(
             name=photo.path.stem,
             image_path=photo.path.resolve(),
@@ -173,6 +175,6 @@ def _source(folder: Path, photos: Sequence[_Photo], model) -> Source:
         views.append(view)
         if lens is not None:
             lenses[view.image_path] = lens
-    xyz, rgb = good_points(model)
+    xyz, rgb = good_points(model_points(model))
     capture = Capture(folder.resolve(), tuple(views), "scene", points=xyz, points_rgb=rgb)
     return Source(capture, lenses, layout="photos", z_up=False)

@@ -20,7 +20,7 @@ class Lens:
     """How a photo departs from a pinhole, with OpenCV's coefficients."""
 
     model: Literal["polynomial", "fisheye"]
-    """'polynomial': k1 k2 p1 p2 [k3 [k4 k5 k6]] of cv2; 'fisheye': k1..k4 of cv2.fisheye."""
+    """'polynomial': k1 k2 p1 p2 k3 k4 k5 k6 of cv2; 'fisheye': k1 k2 k3 k4 of cv2.fisheye."""
     coefficients: tuple[float, ...]
 
 
@@ -42,6 +42,7 @@ class Source:
 def lens_of(model: Literal["polynomial", "fisheye"], coefficients: Iterable[float]) -> Lens | None:
     """A lens, or None if every coefficient is zero: a pinhole."""
     values = tuple(float(value) for value in coefficients)
+    values += (0.0,) * ((4 if model == "fisheye" else 8) - len(values))
     return Lens(model, values) if any(values) or model == "fisheye" else None
 
 

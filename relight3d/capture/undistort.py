@@ -1,5 +1,7 @@
 """Photos to pinhole photos: reduced, and the lens taken out."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from jaxtyping import Float
@@ -52,20 +54,12 @@ class Undistorter:
         """
         kernel = intrinsics - _HALF_PIXEL
         coefficients = np.array(lens.coefficients)
-        if lens.model == "fisheye":
-            new = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
-                kernel, coefficients, size, np.eye(3), balance=0.0
-            )
-            maps = cv2.fisheye.initUndistortRectifyMap(
-                kernel, coefficients, np.eye(3), new, size, cv2.CV_32FC1
-            )
-        else:
-            new, _ = cv2.getOptimalNewCameraMatrix(kernel, coefficients, size, 0.0, size)
-            maps = cv2.initUndistortRectifyMap(
-                kernel, coefficients, np.eye(3), new, size, cv2.CV_32FC1
-            )
+        try:
+            new, maps = _straightening(lens.model, kernel, coefficients, size)
+        except cv2.error:
+            new, maps = np.full((3, 3), np.nan), (np.empty(0), np.empty(0))
         focal = float(new[0, 0])
-        if not np.isfinite(new).all() or not 0.05 < focal / max(intrinsics[0, 0], 1e-9) < 20:
+        if not 0.05 < focal / max(intrinsics[0, 0], 1e-9) < 20 or not _is_sane(maps, size):
             raise CaptureError(
                 f"{where}: the lens ({lens.model}, {', '.join(f'{c:.4g}' for c in coefficients)}) "
                 "cannot be straightened onto a pinhole photo. Crop or calibrate the photos again."
@@ -80,3 +74,28 @@ class Undistorter:
             pixels, self._maps[0], self._maps[1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
         )
         return np.clip(flat.reshape(pixels.shape), pixels.min(), pixels.max())
+
+
+def _straightening(
+    model: str, kernel: np.ndarray, coefficients: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, Sequence[np.ndarray]]:
+    """New intrinsics and sampling maps, both in OpenCV's pixel convention."""
+    turn, kind = np.eye(3), cv2.CV_32FC1
+    if model == "fisheye":
+        new = cv2.fisheye.estimateNewCameraMatrixForUndistortRectify(
+            kernel, coefficients, size, turn, balance=0.0
+        )
+        return new, cv2.fisheye.initUndistortRectifyMap(kernel, coefficients, turn, new, size, kind)
+    new, _ = cv2.getOptimalNewCameraMatrix(kernel, coefficients, size, 0.0, size)
+    return new, cv2.initUndistortRectifyMap(kernel, coefficients, turn, new, size, kind)
+
+
+def _is_sane(maps: Sequence[np.ndarray], size: tuple[int, int]) -> bool:
+    """Whether the maps neither fold the photo nor look far outside of it."""
+    margin = 0.02 * max(size) + 2
+    for values, extent, axis in zip(maps, size, (1, 0), strict=True):
+        if not np.isfinite(values).all() or (np.diff(values, axis=axis) <= 0).any():
+            return False
+        if values.min() < -margin or values.max() > extent + margin:
+            return False
+    return True

@@ -16,7 +16,7 @@ def content(tmp_path):
     return tiny.nerfstudio(tmp_path / "c")
 
 
-def refuse(tmp_path, words, error=CaptureError):
+def refuse(tmp_path, words, error: type[Exception] = CaptureError):
     """Loading and importing are refused, and the import leaves nothing."""
     with pytest.raises(error, match=words):
         load_photos(load(tmp_path / "c").views)
@@ -266,7 +266,7 @@ def test_a_missing_folder(tmp_path):
 def test_photos_without_poses_say_what_to_do(tmp_path):
     for index in range(3):
         tiny.save(tmp_path / f"c/{index}.png", tiny.picture(index))
-    with pytest.raises(CaptureError, match="3 photos but no camera poses.*relight3d import"):
+    with pytest.raises(CaptureError, match=r"3 photos but no camera poses.*relight3d import"):
         load(tmp_path / "c")
 
 

@@ -123,7 +123,9 @@ def test_an_untame_size_is_normalised_and_can_be_undone(tmp_path):
     tiny.rewrite(tmp_path, content)
     capture = load(tmp_path)
     assert 0.5 < camera_radius(capture.views) < 20
-    np.testing.assert_allclose(focus_point(capture.views), 0, atol=1e-6)
+    focus = focus_point(capture.views)
+    assert focus is not None
+    np.testing.assert_allclose(focus, 0, atol=1e-6)
     similarity = capture.capture_from_source
     np.testing.assert_array_equal(similarity.rotation, np.eye(3))
     source = similarity.inverse().apply(centers_of(capture.views))
