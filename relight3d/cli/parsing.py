@@ -1,5 +1,6 @@
 """Arguments to a dataclass, the same way for every command."""
 
+import dataclasses
 import shlex
 from typing import Any, TypeVar
 
@@ -17,19 +18,18 @@ def parse(command: str, kind: type[T], arguments: list[str], defaults: dict[str,
         arguments: What follows the command's name.
         defaults: Values of fields that depend on something read before, such as a preset.
     """
-    import dataclasses
-
-    values: dict[str, Any] = {}
+    # Made without its constructor, which would judge values that are still to come.
+    start = object.__new__(kind)
     for field in dataclasses.fields(kind):  # type: ignore[arg-type]
+        value: Any = tyro.MISSING
         if field.name in defaults:
-            values[field.name] = defaults[field.name]
+            value = defaults[field.name]
         elif field.default is not dataclasses.MISSING:
-            values[field.name] = field.default
+            value = field.default
         elif field.default_factory is not dataclasses.MISSING:
-            values[field.name] = field.default_factory()
-        else:
-            values[field.name] = tyro.MISSING
-    return tyro.cli(kind, prog=f"relight3d {command}", args=arguments, default=kind(**values))
+            value = field.default_factory()
+        object.__setattr__(start, field.name, value)
+    return tyro.cli(kind, prog=f"relight3d {command}", args=arguments, default=start)
 
 
 def early_value(arguments: list[str], option: str) -> str | None:

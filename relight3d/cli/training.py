@@ -33,6 +33,8 @@ class TrainArguments:
     """Keep every so many-th photo for testing, where the capture has no test views. 0: none."""
     start: Path | None = None
     """Begin with the splats of a 3DGS .ply, in the capture's own frame, instead of from nothing."""
+    review: bool = True
+    """At the end, score the test views and write the report."""
     checkpoint_seconds: float = 20.0
     """How often to save; no more than this is lost when the power fails."""
     config: Annotated[TrainConfig, tyro.conf.arg(name="")] = dataclasses.field(
@@ -43,7 +45,7 @@ class TrainArguments:
         """Refuse contradictions."""
         if self.resume and self.overwrite:
             raise ConfigurationError("Give --resume or --overwrite, not both.")
-        if self.hold_out is not tyro.MISSING and (self.hold_out < 0 or self.hold_out == 1):
+        if self.hold_out < 0 or self.hold_out == 1:
             raise ConfigurationError(
                 f"--hold-out must be 0 or at least 2, got {self.hold_out}: of every so many photos "
                 "one is kept back, the others train."
@@ -76,6 +78,7 @@ def _run(command: str, arguments: list[str]) -> None:
         last_stage="fit" if command == "fit" else "decompose",
         hold_out=parsed.hold_out,
         start=parsed.start,
+        review=parsed.review,
         cadence=Cadence(parsed.checkpoint_seconds),
     )
     try:

@@ -12,7 +12,7 @@ from relight3d.core.progress import duration
 from relight3d.evaluation import page
 from relight3d.files.pictures import colorize
 
-Pixels = UInt8[np.ndarray, "H W C"]
+Pixels = UInt8[np.ndarray, "_ _ _"]
 LARGEST_ERROR = 0.15
 """Error, as a fraction of white, that is shown in the brightest colour."""
 

@@ -90,10 +90,11 @@ def score_frames(capture: Capture, frames: FrameSource) -> dict[str, Any]:
         "views": len(views),
         **_score_captured(views, frames),
     }
+    relightable = "albedo" in scores or frames.captured(views[0]).albedo is not None
     names = [
         name
         for name in capture.environments
-        if all(f"relit/{name}" in view.truth for view in views)
+        if relightable and all(f"relit/{name}" in view.truth for view in views)
     ]
     gain = scores.get("albedo", {}).get("gain")
     scores["relit"] = {

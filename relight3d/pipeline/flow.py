@@ -35,8 +35,10 @@ class Flow:
     rasterize: Rasterizer
     cadence: Cadence
 
-    def run_to(self, last_stage: Literal["fit", "decompose"], start: Path | None) -> None:
-        """Do every stage that is not done yet, then score and report."""
+    def run_to(
+        self, last_stage: Literal["fit", "decompose"], start: Path | None, review: bool
+    ) -> None:
+        """Do every stage that is not done yet, then score and report if `review`."""
         self.run.update_record({"machine": describe_machine(), "status": "running"})
         photos = load_photos(self.capture.split("train"))
         with stop_request() as stop:
@@ -51,12 +53,8 @@ class Flow:
         save_asset(self.run.asset_path, asset)
         for name, light in asset.environments.items():
             write_environment(self.run.environments_path / f"{name}.hdr", light)
-        frames = frames_of(self.capture, asset, fitted, self.rasterize)
-        if self.capture.split("test"):
-            with self._timed("score"):
-                write_metrics(self.run, self.capture, frames)
-        with self._timed("report"):
-            write_report(self.run, self.capture, frames)
+        if review:
+            self._review(asset, fitted)
         self.run.update_record({"status": "finished", "last_stage": last_stage})
 
     def _finish(self, job: Job, settings: dict[str, Any], stop: StopRequest) -> None:
@@ -67,6 +65,14 @@ class Flow:
         curves = noted.pop("curves")
         self.run.update_record({"stages": {record.name: noted}})
         self.run.update_losses({record.name: curves})
+
+    def _review(self, asset: Asset, fitted: Asset) -> None:
+        frames = frames_of(self.capture, asset, fitted, self.rasterize)
+        if self.capture.split("test"):
+            with self._timed("score"):
+                write_metrics(self.run, self.capture, frames)
+        with self._timed("report"):
+            write_report(self.run, self.capture, frames)
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:

@@ -78,6 +78,8 @@ def render(request: RenderRequest) -> int:
         maps = draw(painter, shot, light, request.albedo_gain)
         _write(request, capture, index, maps, aovs, depths)
         progress.update(index + 1, {})
+    for aov in aovs:
+        _remove_older(request.out / aov, len(shots))
     if "depth" in aovs:
         _note_depth_range(request.out, depths, capture)
     if request.views == "turntable":
@@ -182,6 +184,13 @@ def _write(
             request.out, aov, index, values, maps["alpha"],
             premultiplied=False, grey_range=shown, exr=request.exr,
         )  # fmt: skip
+
+
+def _remove_older(folder: Path, count: int) -> None:
+    """Remove pictures of an earlier call that drew more views: they would pass for ours."""
+    for path in folder.iterdir():
+        if path.suffix in (".png", ".exr") and path.stem.isdigit() and int(path.stem) >= count:
+            path.unlink()
 
 
 def _depth_range(shots: list[Shot], asset: Asset) -> tuple[float, float]:

@@ -5,16 +5,18 @@ from pathlib import Path
 
 from relight3d.backends.interface import Rasterizer
 from relight3d.core.job import step_generator
-from relight3d.core.photos import Photo
+from relight3d.core.photos import Photo, cameras_of
 from relight3d.core.transform import transform_splats
 from relight3d.core.types import Splats
 from relight3d.core.views import Capture
 from relight3d.decomposition.fit import Decompose
+from relight3d.decomposition.scope import Scope
 from relight3d.export.ply import read_ply
 from relight3d.field.splats.fit import SplatFit
-from relight3d.field.splats.initialize import start_splats
+from relight3d.field.splats.initialize import scene_sphere, start_splats
 from relight3d.pipeline.config import TrainConfig
 from relight3d.pipeline.drawing import device_of
+from relight3d.shading.visibility import Sphere
 
 
 def fit_job(
@@ -51,7 +53,10 @@ def fit_job(
 def decompose_job(
     fitted: SplatFit, photos: Sequence[Photo], config: TrainConfig, rasterize: Rasterizer
 ) -> Decompose:
-    """The second stage: materials and light, from a finished first one."""
+    """The second stage: materials and light, from a finished first one.
+
+    In a scene without masks, physics is asked to explain only the middle that all cameras see.
+    """
     exposures = fitted.parameters.get("log_exposure")
     return Decompose(
         photos,
@@ -59,9 +64,18 @@ def decompose_job(
         config.decomposition,
         rasterize=rasterize,
         seed=config.seed,
+        scope=_scope(photos),
         exposures=None if exposures is None else exposures.detach().clone(),
         device=device_of(rasterize),
     )
+
+
+def _scope(photos: Sequence[Photo]) -> Scope:
+    if all(photo.coverage is not None for photo in photos):
+        return Scope.everything()
+    size = photos[0].pixels.shape[:2]
+    views = [photo.view for photo in photos if photo.pixels.shape[:2] == size]
+    return Scope(Sphere(*scene_sphere(cameras_of(views))))
 
 
 def needs_exposures(capture: Capture) -> bool:

@@ -27,6 +27,8 @@ class TrainRequest:
     last_stage: Literal["fit", "decompose"] = "decompose"
     hold_out: int = 0
     start: Path | None = None
+    review: bool = True
+    """Whether to score and report at the end."""
     cadence: Cadence = dataclasses.field(default_factory=Cadence)
 
 
@@ -48,7 +50,7 @@ def train(request: TrainRequest) -> RunFolder:
     }
     with open_run(request.out, settings, request.mode, about) as run:
         flow = Flow(run, capture, request.config, settings, rasterize, request.cadence)
-        flow.run_to(request.last_stage, request.start)
+        flow.run_to(request.last_stage, request.start, request.review)
     return run
 
 
@@ -79,5 +81,5 @@ def decompose_run(
         write_json(run.config_path, {**known, "settings": settings})
         rasterize = get_rasterizer(train_config.backend)
         flow = Flow(run, capture, train_config, settings, rasterize, cadence)
-        flow.run_to("decompose", start)
+        flow.run_to("decompose", start, review=True)
     return run
