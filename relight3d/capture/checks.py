@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -134,11 +134,11 @@ def _lit(view: View) -> tuple:
 
 def _closest_turned(views: Sequence[View], group: Sequence[int]) -> tuple[int, int]:
     """The two of a group whose orientations are most alike."""
-    turns = np.stack([views[index].world_to_camera[:3, :3].ravel() for index in group])
-    order = np.lexsort(turns.T.round(5))
-    gaps = np.abs(np.diff(turns[order], axis=0)).max(-1)
-    at = int(gaps.argmin())
-    return group[order[at]], group[order[at + 1]]
+    some = group[:200]
+    turns = np.stack([views[index].world_to_camera[:3, :3].ravel() for index in some])
+    gaps = np.abs(turns[:, None] - turns).max(-1) + 9 * np.eye(len(some))
+    first, second = sorted(np.unravel_index(int(gaps.argmin()), gaps.shape))
+    return some[int(first)], some[int(second)]
 
 
 def held_out(capture: Capture, every: int) -> Capture:
@@ -155,6 +155,6 @@ def held_out(capture: Capture, every: int) -> Capture:
     return dataclasses.replace(capture, views=tuple(views))
 
 
-def lights_are_known(views: Mapping | Sequence[View]) -> bool:
+def lights_are_known(views: Sequence[View]) -> bool:
     """Whether a turn of the world would have to turn known lights with it."""
     return any(view.light.rotation_rad or view.light.points for view in views)

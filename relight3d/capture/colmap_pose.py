@@ -108,11 +108,17 @@ def pose_photos(
             continue
         say(f"matching {len(names)} photos: {features.name}")
         database = work / f"{features.peak_threshold}_{features.affine}_{features.masked}.db"
-        if database.exists():  # the same features, matched again under the guidance of the geometry
-            _rematch(database, names, best, work, seed)
-        else:
-            _extract(database, folder, groups, masks if features.masked else None, features)
-            _match(database, len(names), features, seed)
+        try:
+            if database.exists():  # the same features, matched again, guided by the geometry
+                _rematch(database, names, best, work, seed)
+            else:
+                _extract(database, folder, groups, masks if features.masked else None, features)
+                _match(database, len(names), features, seed)
+        except (RuntimeError, ValueError) as error:
+            raise CaptureError(
+                f"Matching the photos failed: {str(error)[:200]}. Check that the disk has room; "
+                "photos with poses (nerfstudio, COLMAP) need no matching."
+            ) from error
         for mapper in _MAPPERS:
             found = _map(database, folder, work, mapper, seed, names)
             if found is None:
