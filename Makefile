@@ -29,7 +29,7 @@ $(STAMP): pyproject.toml constraints.txt setup.py $(NATIVE)
 
 demo: $(STAMP)
 	$(BIN)/relight3d train data/demo --preset cpu-fast --out $(DEMO) --overwrite
-	$(BIN)/relight3d render $(DEMO) --views turntable --env data/demo/envmaps/kloppenheim_05.hdr --out $(DEMO)/turntable
+	$(BIN)/relight3d render $(DEMO) --views turntable --frames 60 --env data/demo/envmaps/kloppenheim_05.hdr --out $(DEMO)/turntable
 	$(BIN)/relight3d export $(DEMO) --format ply --out $(DEMO)/asset.ply
 	@echo
 	@echo "Look at  $(DEMO)/report.html            photos beside renders, materials, scores"
@@ -43,8 +43,7 @@ lint: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: lint
-	$(BIN)/python -m pytest -m 'not slow'
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest
 	@echo
 	@echo "All checks passed. What each test shows stands in its name: tests/<room>/test_<module>.py;"
 	@echo "'make demo' shows the whole chain at work."

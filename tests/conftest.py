@@ -18,7 +18,8 @@ def gpu_missing_reason() -> str | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip tests marked `gpu`, with the reason, where they cannot run."""
+    """Slow tests last; skip tests marked `gpu`, with the reason, where they cannot run."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is not None)
     reason = gpu_missing_reason()
     for item in items:
         if reason is not None and item.get_closest_marker("gpu") is not None:
