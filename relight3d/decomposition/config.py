@@ -17,7 +17,7 @@ class DecompositionConfig:
     """Stage 4: everything together, progress moving slowly."""
     environment_height: int = 32
     """Rows of each recovered environment map (twice as many columns): a power of two."""
-    visibility_directions: int = 256
+    visibility_directions: int = 192
     """Directions in which each splat's visibility is baked."""
     shadow_map_px: int = 192
     """Side of the shadow maps that visibility is read from."""
@@ -49,8 +49,8 @@ class DecompositionConfig:
     """Learning rate of the log gain between all light and all albedo."""
     progress_rate: float = 0.02
     """Learning rate of progress logits; a tenth of it in stage 4."""
-    normal_rate: float = 0.004
-    """Learning rate of shading normals."""
+    normal_rate: float = 0.0
+    """Learning rate of shading normals. 0 keeps the geometry's, which relit best where measured."""
 
     def __post_init__(self) -> None:
         """Refuse the impossible before any work is done."""

@@ -37,9 +37,11 @@ class FieldConfig:
     """Weight of mean opacity: lets useless splats fade so that they can be relocated."""
     scale_weight: float = 0.002
     """Weight of mean splat size relative to the scene."""
-    normal_weight: float = 0.05
+    normal_weight: float = 0.1
     """Weight of the disagreement of rendered normals and normals of the rendered depth."""
-    normal_from_fraction: float = 0.3
+    spread_weight: float = 0.02
+    """Weight of the disagreement among the normals blended into a pixel."""
+    normal_from_fraction: float = 0.15
     """Fraction of the steps after which normals must agree with depth."""
     means_rate: tuple[float, float] = (4e-4, 4e-6)
     """Learning rate of positions at the first and last step, relative to the scene's size."""

@@ -44,6 +44,16 @@ def normal_consistency(rendered: Rendered, cameras: Cameras) -> Float[Tensor, ""
     return ((inner.norm(dim=-1, keepdim=True) - agreement) * weight).mean()
 
 
+def normal_spread(rendered: Rendered) -> Float[Tensor, ""]:
+    """How much the normals blended into one pixel disagree: 0 when all that it shows is one plane.
+
+    For unit normals under weights that sum to alpha, alpha^2 - |N|^2 is twice the weighted sum of
+    their pairwise 1 - cosine.
+    """
+    length2 = rendered.normal.square().sum(-1, keepdim=True)
+    return (rendered.alpha.square() - length2).clamp_min(0.0).mean()
+
+
 def loss_terms(
     rendered: Rendered,
     target: Float[Tensor, "H W 3"],
@@ -76,6 +86,7 @@ def loss_terms(
         terms["mask"] = config.mask_weight * (rendered.alpha - mask).abs().mean()
     if with_normals and config.normal_weight:
         terms["normal"] = config.normal_weight * normal_consistency(rendered, cameras)
+        terms["spread"] = config.spread_weight * normal_spread(rendered)
     terms["thin"] = config.thinness_weight * scales[:, 2].mean() / extent
     terms["scale"] = config.scale_weight * scales.mean() / extent
     terms["opacity"] = config.opacity_weight * parameters["opacity_logits"].sigmoid().mean()
