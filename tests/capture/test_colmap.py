@@ -248,3 +248,13 @@ def test_photos_without_texture_get_one_message(tmp_path):
     with pytest.raises(CaptureError, match="No camera poses could be found for the 3 photos"):
         import_capture(tmp_path / "c", tmp_path / "out", say=lambda text: None)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_failure_of_the_matcher_is_one_message(corner, tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("disk I/O error")
+
+    monkeypatch.setattr("relight3d.capture.colmap_pose._extract", fail)
+    with pytest.raises(CaptureError, match=r"disk I/O error.*disk has room"):
+        import_capture(corner[0], tmp_path / "out", say=lambda text: None)
+    assert not (tmp_path / "out").exists()
