@@ -10,6 +10,7 @@ from relight3d.core.errors import CaptureError
 from relight3d.core.views import View
 
 ORTHONORMAL_TOLERANCE = 1e-3
+MAX_COORDINATE = 1e12
 
 
 def from_opengl(matrix: object, where: str) -> Float[np.ndarray, "4 4"]:
@@ -57,6 +58,8 @@ def checked_rigid(matrix: object, where: str) -> Float[np.ndarray, "4 4"]:
         )
     if not np.isfinite(pose).all():
         raise CaptureError(f"{where}: the pose holds NaN or infinity. {advice}")
+    if np.abs(pose).max() > MAX_COORDINATE:
+        raise CaptureError(f"{where}: the pose lies {np.abs(pose).max():.3g} units away. {advice}")
     if np.abs(pose[3] - [0, 0, 0, 1]).max() > ORTHONORMAL_TOLERANCE:
         raise CaptureError(f"{where}: the last row of the pose is not 0 0 0 1. {advice}")
     rotation = pose[:3, :3]

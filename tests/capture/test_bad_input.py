@@ -97,6 +97,12 @@ def test_pose_with_nan(tmp_path, content, value):
     refuse(tmp_path, r"frame 3 \(images/p_003\.png\): the pose holds NaN or infinity")
 
 
+def test_pose_absurdly_far_away(tmp_path, content):
+    content["frames"][3]["transform_matrix"][1][3] = 1e200
+    tiny.rewrite(tmp_path / "c", content)
+    refuse(tmp_path, r"frame 3.*units away")
+
+
 def test_pose_that_shears(tmp_path, content):
     content["frames"][3]["transform_matrix"][0][0] += 0.01
     tiny.rewrite(tmp_path / "c", content)
