@@ -1,5 +1,7 @@
 """Progress on stderr: one redrawn line in a terminal, sparse plain lines in a log file."""
 
+import io
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -11,7 +13,9 @@ BAR_WIDTH = 24
 class Progress:
     """Shows how far a job is, how long it will take, and its latest scalars."""
 
-    def __init__(self, name: str, total: int, done: int = 0, stream: TextIO | None = None):
+    def __init__(
+        self, name: str, total: int, done: int = 0, stream: TextIO | io.TextIOBase | None = None
+    ):
         """Start the clock.
 
         Args:
@@ -54,7 +58,8 @@ class Progress:
 
     def _write(self, line: str, end: str) -> None:
         if self._live:
-            line = f"\r\x1b[2K{line[:200]}"
+            width = shutil.get_terminal_size().columns - 1  # a wrapped line could not be redrawn
+            line = f"\r\x1b[2K{line[:width]}"
         self._stream.write(line + end)
         self._stream.flush()
 

@@ -37,7 +37,8 @@ p { margin: .3rem 0 1rem; max-width: 46rem; } .lead, figcaption, .note { color: 
   margin: 1.6rem 0; }
 .number { background: var(--card); border: 1px solid var(--line); border-radius: 10px;
   padding: .8rem 1rem; }
-.number b { display: block; font-size: 1.3rem; white-space: nowrap; font-weight: 600; letter-spacing: -.02em;
+.number b { display: block; font-size: 1.3rem; white-space: nowrap;
+  font-weight: 600; letter-spacing: -.02em;
   font-variant-numeric: tabular-nums; }
 .number span { color: var(--soft); font-size: .85rem; display: block; line-height: 1.35; }
 .row { display: grid; gap: .75rem; margin: .75rem 0; }

@@ -55,7 +55,7 @@ class ReportContent:
 
 
 MAPS = {
-    "albedo": "Albedo: the colour of the material without any light (linear values)",
+    "albedo": "Albedo: the colour of the material without any light, sRGB",
     "normal": "Normal: red, green, blue are x, y, z of the surface's direction",
     "roughness": "Roughness: black is a mirror, white is chalk",
     "metallic": "Metallic: white is metal",
@@ -179,6 +179,9 @@ def _without_counts(curves: Mapping[str, Any]) -> dict[str, Any]:
 
 def _costs(content: ReportContent) -> str:
     rows = []
+    kinds = ["host"] + ["gpu"] * any(
+        "gpu" in stage["peak_memory_mb"] for stage in content.record.get("stages", {}).values()
+    )
     for name, stage in content.record.get("stages", {}).items():
         steps = stage.get("steps")
         memory = stage["peak_memory_mb"]
@@ -188,10 +191,12 @@ def _costs(content: ReportContent) -> str:
                 duration(stage["seconds"]),
                 steps or "",
                 f"{1000 * stage['seconds'] / steps:.0f} ms" if steps else "",
-                *(f"{memory[kind]:,.0f} MB" if kind in memory else "" for kind in ("host", "gpu")),
+                *(f"{memory[kind]:,.0f} MB" if kind in memory else "" for kind in kinds),
             ]
         )
-    header = ["stage", "time", "steps", "per step", "peak memory", "peak GPU memory"]
+    header = ["stage", "time", "steps", "per step", "peak memory", "peak GPU memory"][
+        : 4 + len(kinds)
+    ]
     machine = content.record.get("machine", {})
     words = " · ".join(machine[k] for k in ("processor", "gpu", "system") if k in machine)
     said = f"{words} · {machine.get('cores', '?')} cores" if words else ""

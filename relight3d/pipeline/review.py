@@ -56,9 +56,7 @@ def write_report(run: RunFolder, capture: Capture, frames: pictures.AssetFrames)
         maps=_maps(painter, views[0]),
         turntables=_turntables(frames, capture, _gain(metrics)),
         relit=_relit(frames, views, metrics),
-        environments={
-            name: pictures.environment_picture(light) for name, light in asset.environments.items()
-        },
+        environments=_lights(frames, capture, asset),
         losses=run.read_losses(),
         record=run.read_record(),
         config=run.read_config(),
@@ -100,6 +98,8 @@ def _maps(painter: Painter, view: View) -> dict[str, Any]:
     maps = painter.captured(cameras, view.light)
     names = ("albedo", "normal", "roughness", "metallic", "progress")
     shown: dict[str, Any] = {n: pictures.picture(maps, n) for n in names if n in maps}
+    if "albedo" in maps:  # for eyes, not for measuring
+        shown["albedo"] = pictures.picture({**maps, "rgb": maps["albedo"]}, "rgb")
     low, high = pictures.depth_range(cameras, painter.asset.splats.means)
     depth = colorize(maps["depth"][..., 0].cpu().numpy(), low, high)
     covered = pictures.picture(maps, "rgb")
@@ -143,6 +143,20 @@ def new_lights(capture: Capture) -> list[str]:
 def _animated(path: Cameras, draw: Callable[[Cameras], Maps]) -> bytes:
     drawn = (pictures.picture(draw(path[[index]]), "rgb") for index in range(len(path)))
     return encode_animated_webp(drawn, TURNTABLE_FPS)
+
+
+def _lights(
+    frames: pictures.AssetFrames, capture: Capture, asset: Asset
+) -> dict[str, pictures.Picture]:
+    """Recovered lights, each beside the true one where the capture brings it."""
+    shown = {}
+    for name, light in asset.environments.items():
+        shown[f"{name}, as recovered"] = pictures.environment_picture(light)
+        if name in capture.environments:
+            true = frames.light(name).environment
+            assert true is not None
+            shown[f"{name}, the truth"] = pictures.reduced(pictures.environment_picture(true), 512)
+    return shown
 
 
 def _relit(
