@@ -107,6 +107,4 @@ def nrhints(root: Path, count: int = 5) -> None:
             frames.append(entry)
             if split == "test":
                 save(root / f"test/r_{index:03d}_albedo.png", picture(index + 50))
-        rewrite(
-            root, {"camera_angle_x": ANGLE_X, "frames": frames}, f"transforms_{split}.json"
-        )
+        rewrite(root, {"camera_angle_x": ANGLE_X, "frames": frames}, f"transforms_{split}.json")
