@@ -182,7 +182,7 @@ class Decompose:
         return Asset(self.splats, plain, lights, visibility_sh=self.occlusion.sh)
 
     def state_tensors(self) -> dict[str, Tensor]:
-        """Parameters, moments and baked visibility."""
+        """Parameters and moments; visibility is baked anew from the splats."""
         state = {f"parameters/{n}": p.detach() for n, p in self.parameters.items()}
         return state | {f"adam/{n}": t for n, t in self.optimizer.state_tensors().items()}
 

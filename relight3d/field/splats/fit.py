@@ -89,11 +89,11 @@ class SplatFit:
         background = torch.rand(3, generator=generator) if mask is not None else torch.zeros(3)
         background = background.to(self.device)
         target = target.to(self.device)
+        if self.exposures:  # of the photo alone: the background behind it was not photographed
+            target = target * torch.exp(-self.parameters["log_exposure"][index])
         if mask is not None:
             mask = mask.to(self.device)
             target = target * mask + (1 - mask) * background
-        if self.exposures:
-            target = target * torch.exp(-self.parameters["log_exposure"][index])
         rendered = self.render(cameras, min(config.sh_degree, step // config.sh_interval))
         with_normals = step >= config.normal_from_fraction * config.steps
         terms = loss_terms(
@@ -106,6 +106,8 @@ class SplatFit:
         loss.backward()
         rates = self._learning_rates(step)
         self.optimizer.step(self.parameters, rates)
+        if self.exposures:
+            self._center_exposures()
         self._densify(step, rates["means"], generator)
         self.steps_done += 1
         return {name: float(term.detach()) for name, term in terms.items()} | {
@@ -182,6 +184,12 @@ class SplatFit:
             "sh_rest": config.sh_rate / 10 * cool,
         }
         return rates | ({"log_exposure": 2e-3 * cool} if self.exposures else {})
+
+    @torch.no_grad()
+    def _center_exposures(self) -> None:
+        """Keep the mean at 0: a gain common to all photos belongs to the splats' colour."""
+        gains = self.parameters["log_exposure"]
+        gains -= gains.mean(0)
 
     def _densify(self, step: int, means_rate: float, generator: torch.Generator) -> None:
         config = self.config

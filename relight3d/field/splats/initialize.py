@@ -121,7 +121,9 @@ def visual_hull(
         blurred = torch.nn.functional.avg_pool3d(blurred, 5, 1, 2)
     blurred = blurred[0, 0]
     gradient = torch.stack(torch.gradient(blurred), -1)
-    shell = torch.nn.functional.max_pool3d(1 - solid[None, None], 3, 1, 1)[0, 0] * solid
+    # What lies beyond the grid counts as empty: a body that fills it still has a surface.
+    empty = torch.nn.functional.pad(1 - solid[None, None], (1,) * 6, value=1.0)
+    shell = torch.nn.functional.max_pool3d(empty, 3, 1)[0, 0] * solid
     cells = shell.nonzero()
     picked = cells[torch.randint(len(cells), (count,), generator=generator)]
     jitter = torch.rand(count, 3, generator=generator)
@@ -202,9 +204,9 @@ def start_splats(
         spacings = torch.full((count,), spacing)
         colors = colors_seen(points, photos)
         return make_splats(points, normals, spacings, colors, config.sh_degree, generator)
-    parts = [_sparse(capture, count)] if capture.points is not None else []
+    parts = [_sparse(capture, count - count // 5)] if capture.points is not None else []
     found = sum(len(points) for points, _ in parts)
-    parts.append(_around(center, radius, max(count - found, count // 5), photos, generator))
+    parts.append(_around(center, radius, count - found, photos, generator))
     points = torch.cat([part[0] for part in parts])
     colors = torch.cat([part[1] for part in parts])
     return make_splats(points, None, nearest_spacing(points), colors, config.sh_degree, generator)
