@@ -14,6 +14,8 @@ from relight3d.core.radiance import radiance_srgb
 from relight3d.core.types import Cameras, Splats
 from relight3d.core.views import View, ViewLight
 
+DEFAULT_LIGHT = ViewLight()
+
 
 def turned_to(normals: Tensor) -> Tensor:
     """Quaternions whose local z is each normal; not for (0, 0, -1)."""
@@ -42,7 +44,7 @@ def ball(count: int = 300, color: Sequence[float] = (0.6, 0.4, 0.3), radius: flo
     return discs(radius * normals, normals, size, torch.tensor(color) * shade)
 
 
-def view_of(cameras: Cameras, index: int, light: ViewLight = ViewLight()) -> View:
+def view_of(cameras: Cameras, index: int, light: ViewLight = DEFAULT_LIGHT) -> View:
     return View(
         name=f"{index:03d}",
         image_path=Path(f"{index:03d}.png"),
@@ -78,7 +80,7 @@ def photos_of(
         one = cameras[index : index + 1]
         color = radiance_srgb(splats.sh[:, :1], splats.sh[:, 1:], splats.means, one.centers[0], 1)
         raster = rasterize(splats.gaussians(), color, one)
-        view = view_of(cameras, index, lights[index] if lights else ViewLight())
+        view = view_of(cameras, index, lights[index] if lights else DEFAULT_LIGHT)
         gain = gains[index] if gains else 1.0
         found.append(
             photo_from(raster.features[0], raster.alpha[0], view, masked=masked, gain=gain)
