@@ -96,7 +96,7 @@ def as_markdown(results: dict[str, Any]) -> str:
         "by TensoIR's official rule; beside it the unrelit photo with the best factor per",
         "channel, and what relighting gains over it. Repeat with `scripts/measure_captures.py`.",
         "",
-        "| capture | preset | novel views | before decomposition | SSIM | normals | albedo aligned "
+        "| capture | preset | novel views | by physics | SSIM | normals | albedo aligned "
         "| fit | decompose | all | memory | commit |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
@@ -117,7 +117,7 @@ def _quality(result: dict[str, Any]) -> str:
         result["capture"],
         result["preset"],
         _number(novel.get("psnr"), "{:.2f} dB"),
-        _number(novel.get("psnr_before_decomposition"), "{:.2f} dB"),
+        _number(novel.get("psnr_physics"), "{:.2f} dB"),
         _number(novel.get("ssim"), "{:.4f}"),
         _number(metrics.get("normal_mae_deg"), "{:.2f}°"),
         _number(albedo.get("psnr_aligned"), "{:.2f} dB"),

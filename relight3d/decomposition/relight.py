@@ -12,7 +12,7 @@ from relight3d.core.planes import facing, plane_depth, plane_distance, splat_nor
 from relight3d.core.radiance import radiance_srgb
 from relight3d.core.types import Asset, Cameras, EnvironmentLight, Gaussians, Materials, PointLight
 from relight3d.decomposition.gbuffer import Drawn, draw
-from relight3d.decomposition.occlusion import bake
+from relight3d.decomposition.occlusion import Occlusion, bake
 from relight3d.decomposition.physics import Illumination, channels_of, shade_drawn
 from relight3d.shading.bounce import add_bounce, surroundings_radiance
 from relight3d.shading.directions import importance_directions
@@ -21,6 +21,7 @@ from relight3d.shading.latlong import downsample, rotate
 from relight3d.shading.prefilter import build_prefilter
 from relight3d.shading.visibility import point_light_visibility, trace_visibility
 
+OCCLUSION_DIRECTIONS = 256
 REFLECTION_HEIGHT = 64
 """Rows of the environment that reflections see."""
 
@@ -39,6 +40,7 @@ class Relighter:
         albedo_gain: tuple[float, float, float] = (1.0, 1.0, 1.0),
         light_samples: int = 384,
         bounce: bool = True,
+        occlusion: Occlusion | None = None,
     ) -> None:
         """Trace the shadows of this light; drawing is then cheap.
 
@@ -51,6 +53,7 @@ class Relighter:
             albedo_gain: Factor on linear albedo before shading (clipped to 1).
             light_samples: Directions that stand for the environment in diffuse light.
             bounce: Whether occluded directions reflect the object's mean radiosity.
+            occlusion: Of the same asset, from another light's `occlusion`, to save baking it.
 
         Raises:
             ConfigurationError: The asset has no materials, or there is no light.
@@ -68,6 +71,7 @@ class Relighter:
         albedo = (asset.materials.albedo_linear * gain).clamp(0.0, 1.0)
         self.materials = Materials(**(vars(asset.materials) | {"albedo_linear": albedo}))
         self._bounce = bounce
+        self.occlusion = occlusion
         self._environment(environment, rotation_rad, light_samples)
         means, axes = self.gaussians.means, splat_normals(asset.splats.quats_wxyz)
         self.point_visibility = [
@@ -107,7 +111,7 @@ class Relighter:
     def _environment(
         self, environment: EnvironmentLight | None, rotation_rad: float, samples: int
     ) -> None:
-        self.prefiltered = self.transfer = self.occlusion = None
+        self.prefiltered = None
         if environment is None:
             return
         radiance = environment.radiance_linear.to(self.gaussians.means)
@@ -121,10 +125,11 @@ class Relighter:
             self.gaussians, self.gaussians.means, axes, self.light.directions,
             rasterize=self.rasterize, resolution_px=256,
         ) * self.light.solid_angle  # fmt: skip
-        self.occlusion = bake(
-            self.gaussians, axes, rasterize=self.rasterize, count=256, environment_height=16,
-            shadow_map_px=192,
-        )  # fmt: skip
+        if self.occlusion is None:
+            self.occlusion = bake(
+                self.gaussians, axes, rasterize=self.rasterize, count=OCCLUSION_DIRECTIONS,
+                environment_height=16, shadow_map_px=192,
+            )  # fmt: skip
 
     def _illumination(self, normals: Tensor) -> Illumination:
         if self.prefiltered is None or self.occlusion is None:

@@ -46,8 +46,8 @@ class Frames:
 
     rgb: Pixels
     """sRGB, under the light the view was taken under."""
-    radiance: Pixels | None = None
-    """The same before decomposition: what the first stage alone would show."""
+    physics: Pixels | None = None
+    """The same by materials under the recovered light alone. None for an asset without."""
     albedo: Pixels | None = None
     """Linear x 255. None for an asset without materials."""
     normal: Pixels | None = None
@@ -105,7 +105,7 @@ def score_frames(capture: Capture, frames: FrameSource) -> dict[str, Any]:
 
 def _score_captured(views: Sequence[View], frames: FrameSource) -> dict[str, Any]:
     """Scores under the training light: novel views, normals, albedo."""
-    error, field_error, similarity, per_view = PooledError(), PooledError(), [], []
+    error, physics_error, similarity, per_view = PooledError(), PooledError(), [], []
     angles, albedos = [], []
     for view in views:
         drawn, truth = frames.captured(view), photo_on_background(view)
@@ -113,8 +113,8 @@ def _score_captured(views: Sequence[View], frames: FrameSource) -> dict[str, Any
         error.add(shown, truth)
         per_view.append(psnr(shown, truth))
         similarity.append(mean_ssim(shown, truth))
-        if drawn.radiance is not None:
-            field_error.add(on_background(drawn.radiance, view), truth)
+        if drawn.physics is not None:
+            physics_error.add(on_background(drawn.physics, view), truth)
         if drawn.normal is not None and "normal" in view.truth:
             normals, where = true_normals(view.truth["normal"])
             angles.append(angles_deg(straight(drawn.normal) * 2.0 - 1.0, normals)[where])
@@ -126,8 +126,8 @@ def _score_captured(views: Sequence[View], frames: FrameSource) -> dict[str, Any
         "ssim": float(np.mean(similarity)),
         "psnr_per_view": per_view,
     }
-    if drawn.radiance is not None:
-        novel["psnr_before_decomposition"] = field_error.psnr()
+    if drawn.physics is not None:
+        novel["psnr_physics"] = physics_error.psnr()
     scores: dict[str, Any] = {"novel_views": novel}
     if angles:
         scores["normal_mae_deg"] = float(np.concatenate(angles).mean())

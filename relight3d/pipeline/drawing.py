@@ -19,7 +19,8 @@ from relight3d.core.planes import (
 from relight3d.core.radiance import radiance_srgb
 from relight3d.core.sh import degree_of
 from relight3d.core.types import Asset, Cameras, EnvironmentLight, PointLight
-from relight3d.core.views import ViewLight
+from relight3d.core.views import Capture, ViewLight
+from relight3d.decomposition.occlusion import Occlusion
 from relight3d.decomposition.relight import Relighter
 from relight3d.decomposition.splat_colors import display_colors
 from relight3d.export.bake import DisplayColor
@@ -49,12 +50,25 @@ def device_of(rasterize: Rasterizer) -> torch.device:
     return torch.device("cuda" if on_gpu else "cpu")
 
 
+def lights_vary(capture: Capture) -> bool:
+    """Whether the training photos were taken under more than one light."""
+    return len({view.light for view in capture.split("train")}) > 1
+
+
 class Painter:
     """Draws one asset; remembers the traced shadows of a few lights."""
 
-    def __init__(self, asset: Asset, rasterize: Rasterizer):
-        """Take what to draw, and what with."""
-        self.asset, self._rasterize = asset, rasterize
+    def __init__(self, asset: Asset, rasterize: Rasterizer, lights_vary: bool = False):
+        """Take what to draw, and what with.
+
+        Args:
+            asset: What to draw.
+            rasterize: The backend.
+            lights_vary: The photos were taken under several lights, so that the radiance field,
+                which knows only one look, is a mixture that none of them shows.
+        """
+        self.asset, self._rasterize, self._lights_vary = asset, rasterize, lights_vary
+        self._occlusion: Occlusion | None = None
         self._prepared: dict[tuple[Light, Gain], Relighter] = {}
         self._own_lights: dict[ViewLight, Light] = {}
 
@@ -63,13 +77,24 @@ class Painter:
         return draw_radiance(self.asset, self._rasterize, cameras)
 
     def captured(self, cameras: Cameras, light: ViewLight) -> Maps:
-        """The look under the light of the photos; physics and radiance field mixed by progress."""
+        """The look under the light of the photos, as faithful as we have it.
+
+        With one light: the radiance field, which decomposition leaves as it was fitted. Under
+        several: physics and radiance field mixed by progress.
+        """
+        look = self.radiance(cameras)
         if self.asset.materials is None:
-            return self.radiance(cameras)
-        maps = self._lit(cameras, self.light_of(light), NO_GAIN)
+            return look
+        maps = self.physics(cameras, light)
+        if not self._lights_vary:
+            return {**maps, "rgb": look["rgb"]}
         physics, share = srgb_from_linear(maps["rgb"]), maps["progress"]
-        look = srgb_from_linear(self.radiance(cameras)["rgb"])
-        return {**maps, "rgb": linear_from_srgb(share * physics + (1 - share) * look)}
+        radiance = srgb_from_linear(look["rgb"])
+        return {**maps, "rgb": linear_from_srgb(share * physics + (1 - share) * radiance)}
+
+    def physics(self, cameras: Cameras, light: ViewLight) -> Maps:
+        """The look under the light of the photos as it was recovered, by physics alone."""
+        return self._lit(cameras, self.light_of(light), NO_GAIN)
 
     def relit(self, cameras: Cameras, light: Light, gain: Gain = NO_GAIN) -> Maps:
         """The look under another light, by physics alone.
@@ -117,7 +142,9 @@ class Painter:
                 points=light.points,
                 rotation_rad=light.rotation_rad,
                 albedo_gain=gain,
+                occlusion=self._occlusion,
             )
+            self._occlusion = self._prepared[key].occlusion or self._occlusion
         return self._prepared[key]
 
     @torch.no_grad()

@@ -44,7 +44,7 @@ class Flow:
         with stop_request() as stop:
             fit = stages.fit_job(self.capture, photos, self.config, self.rasterize, start)
             self._finish(fit, fit_settings(self.settings), stop)
-            asset = fitted = Asset(fit.splats(), materials=None, environments={})
+            asset = Asset(fit.splats(), materials=None, environments={})
             if last_stage == "decompose":
                 parts = stages.decompose_job(fit, photos, self.config, self.rasterize)
                 del fit  # its moments are no longer needed
@@ -54,7 +54,7 @@ class Flow:
         for name, light in asset.environments.items():
             write_environment(self.run.environments_path / f"{name}.hdr", light)
         if review:
-            self._review(asset, fitted)
+            self._review(asset)
         self.run.update_record({"status": "finished", "last_stage": last_stage})
 
     def _finish(self, job: Job, settings: dict[str, Any], stop: StopRequest) -> None:
@@ -66,8 +66,8 @@ class Flow:
         self.run.update_record({"stages": {record.name: noted}})
         self.run.update_losses({record.name: curves})
 
-    def _review(self, asset: Asset, fitted: Asset) -> None:
-        frames = frames_of(self.capture, asset, fitted, self.rasterize)
+    def _review(self, asset: Asset) -> None:
+        frames = frames_of(self.capture, asset, self.rasterize)
         if self.capture.split("test"):
             with self._timed("score"):
                 write_metrics(self.run, self.capture, frames)

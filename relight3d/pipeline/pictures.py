@@ -77,9 +77,9 @@ def environment_picture(light: EnvironmentLight) -> UInt8[np.ndarray, "H W 4"]:
 class AssetFrames:
     """Draws an asset for `evaluation.score`."""
 
-    def __init__(self, painter: Painter, capture: Capture, fitted: Painter | None = None):
-        """Take painters of the asset and of the first stage, and the capture with the lights."""
-        self.painter, self._capture, self._fitted = painter, capture, fitted
+    def __init__(self, painter: Painter, capture: Capture):
+        """Take the asset's painter, and the capture with the lights."""
+        self.painter, self._capture = painter, capture
         self._lights: dict[str, Light] = {}
 
     def light(self, environment: str) -> Light:
@@ -94,12 +94,12 @@ class AssetFrames:
         cameras = cameras_of([view])
         maps = self.painter.captured(cameras, view.light)
         with_material = "albedo" in maps
-        radiance = None
-        if self._fitted is not None:
-            radiance = picture(self._fitted.radiance(cameras), "rgb")
+        physics = None
+        if with_material:
+            physics = picture(self.painter.physics(cameras, view.light), "rgb")
         return Frames(
             rgb=picture(maps, "rgb"),
-            radiance=radiance,
+            physics=physics,
             albedo=picture(maps, "albedo") if with_material else None,
             normal=picture(maps, "normal"),
         )

@@ -18,7 +18,7 @@ from relight3d.files.video import write_video
 from relight3d.pipeline import pictures
 from relight3d.pipeline.asset_file import load_asset
 from relight3d.pipeline.config import BackendName
-from relight3d.pipeline.drawing import Gain, Light, Maps, Painter, device_of
+from relight3d.pipeline.drawing import Gain, Light, Maps, Painter, device_of, lights_vary
 from relight3d.pipeline.machine import prepare_torch
 from relight3d.pipeline.run_folder import RunFolder
 from relight3d.pipeline.run_settings import INPUTS
@@ -71,7 +71,7 @@ def render(request: RenderRequest) -> int:
     light = requested_light(request)
     capture = capture_of(run)
     shots = shots_of(request, capture)
-    painter = Painter(asset, rasterize)
+    painter = Painter(asset, rasterize, lights_vary=lights_vary(capture))
     depths = _depth_range(shots, asset) if "depth" in aovs else (0.0, 1.0)
     progress = Progress("render", len(shots))
     for index, shot in enumerate(shots):

@@ -16,7 +16,7 @@ from relight3d.files.images import read_image
 from relight3d.files.pictures import colorize
 from relight3d.files.video import encode_animated_webp
 from relight3d.pipeline import pictures
-from relight3d.pipeline.drawing import NO_GAIN, Gain, Maps, Painter
+from relight3d.pipeline.drawing import NO_GAIN, Gain, Maps, Painter, lights_vary
 from relight3d.pipeline.run_folder import RunFolder, write_json
 from relight3d.view.cameras import turntable
 
@@ -29,12 +29,10 @@ LARGEST_PICTURE_PX = 800
 """Views are drawn for the page no wider than this."""
 
 
-def frames_of(
-    capture: Capture, asset: Asset, fitted: Asset, rasterize: Rasterizer
-) -> pictures.AssetFrames:
-    """Draws the asset for scores and report; `fitted` is the asset before decomposition."""
-    before = None if asset.materials is None else Painter(fitted, rasterize)
-    return pictures.AssetFrames(Painter(asset, rasterize), capture, before)
+def frames_of(capture: Capture, asset: Asset, rasterize: Rasterizer) -> pictures.AssetFrames:
+    """Draws the asset for scores and report."""
+    painter = Painter(asset, rasterize, lights_vary=lights_vary(capture))
+    return pictures.AssetFrames(painter, capture)
 
 
 def write_metrics(run: RunFolder, capture: Capture, frames: pictures.AssetFrames) -> None:

@@ -26,9 +26,7 @@ class _Irradiance(torch.autograd.Function):
         axes = directions.t().contiguous()
         back = radiance.t().contiguous()
         grad_radiance, grad_normals = torch.zeros_like(radiance), []
-        chunks = zip(
-            weights.split(_CHUNK), normals.split(_CHUNK), grad.split(_CHUNK), strict=True
-        )
+        chunks = zip(weights.split(_CHUNK), normals.split(_CHUNK), grad.split(_CHUNK), strict=True)
         for weight, normal, part in chunks:
             cosine = normal @ axes
             lit = (cosine > 0).to(weight.dtype).mul_(weight)

@@ -71,7 +71,7 @@ def test_every_score_by_hand(capture):
     share = disc().mean()
     step = (76 - 51) / 255  # 0.3 against 0.2 in bytes
     assert scores["novel_views"]["psnr"] == pytest.approx(-10 * np.log10(step**2 / 3 * share))
-    assert scores["novel_views"]["psnr_before_decomposition"] == np.inf
+    assert scores["novel_views"]["psnr_physics"] == np.inf
     assert scores["normal_mae_deg"] == pytest.approx(90, abs=0.5)
     assert scores["albedo"]["gain"] == pytest.approx([2.0, 1.0, 0.5], rel=0.02)
     assert scores["albedo"]["psnr_aligned"] > 45 > scores["albedo"]["psnr_raw"]
@@ -95,7 +95,7 @@ def test_an_asset_without_materials(capture):
     scores = score_frames(capture, Drawn(materials=False))
     assert "albedo" not in scores
     assert "normal_mae_deg" not in scores
-    assert "psnr_before_decomposition" not in scores["novel_views"]
+    assert "psnr_physics" not in scores["novel_views"]
 
 
 def test_a_whole_picture_is_not_blended(tmp_path, capture):
