@@ -114,9 +114,9 @@ def test_terms_are_named_weighted_and_optional(cameras):
     assert set(terms) == {"photo", "thin", "scale", "opacity"}
     # 0.25 drawn, half the background shines through its red channel.
     assert float(terms["photo"]) == pytest.approx(0.5 / 3, rel=1e-5)
-    assert float(terms["thin"]) == pytest.approx(config.thinness_weight * 0.1 / 2)
-    assert float(terms["scale"]) == pytest.approx(config.scale_weight * 0.1 / 2)
-    assert float(terms["opacity"]) == pytest.approx(config.opacity_weight * 0.5)
+    assert float(terms["thin"].detach()) == pytest.approx(config.thinness_weight * 0.1 / 2)
+    assert float(terms["scale"].detach()) == pytest.approx(config.scale_weight * 0.1 / 2)
+    assert float(terms["opacity"].detach()) == pytest.approx(config.opacity_weight * 0.5)
     mask = torch.full((12, 14, 1), 0.8)
     terms, _ = terms_of(cameras, seen, mask, config=config)
     assert set(terms) == {"photo", "mask", "normal", "spread", "thin", "scale", "opacity"}
@@ -130,8 +130,8 @@ def test_size_penalties_do_not_depend_on_the_unit(cameras):
         plane_seen(cameras), torch.full((12, 14, 3), 0.25), None, torch.zeros(3), cameras,
         parameters, FieldConfig(), extent=20.0, with_normals=False,
     )  # fmt: skip
-    assert float(large["thin"]) == pytest.approx(float(small["thin"]))
-    assert float(large["scale"]) == pytest.approx(float(small["scale"]))
+    assert float(large["thin"]) == pytest.approx(float(small["thin"].detach()))
+    assert float(large["scale"]) == pytest.approx(float(small["scale"].detach()))
 
 
 def test_gradients_reach_every_channel_and_parameter(cameras):

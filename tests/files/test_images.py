@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 
 from relight3d.core.errors import FileFormatError
@@ -18,7 +19,7 @@ from relight3d.files.images import (
 from relight3d.files.radiance import encode
 
 
-def rgb(height=6, width=8, channels=3, dtype=np.uint8):
+def rgb(height=6, width=8, channels=3, dtype: type[np.unsignedinteger] = np.uint8):
     return np.random.default_rng(0).integers(
         0, np.iinfo(dtype).max, (height, width, channels), dtype=dtype
     )
@@ -27,8 +28,8 @@ def rgb(height=6, width=8, channels=3, dtype=np.uint8):
 @pytest.mark.parametrize("suffix", [".png", ".tif", ".webp", ".bmp"])
 def test_lossless_formats_give_back_their_bytes(tmp_path, suffix):
     pixels = rgb()
-    options = {"lossless": True} if suffix == ".webp" else {}
-    PIL.Image.fromarray(pixels).save(tmp_path / f"a{suffix}", **options)
+    lossless = suffix == ".webp"
+    PIL.Image.fromarray(pixels).save(tmp_path / f"a{suffix}", lossless=lossless)
     image = read_image(tmp_path / f"a{suffix}")
     assert image.color_space == "srgb" and image.bits == 8 and image.alpha is None
     np.testing.assert_array_equal(np.rint(image.pixels * 255), pixels)
@@ -85,6 +86,7 @@ def test_exr_is_linear_and_unpremultiplied(tmp_path):
     image = read_image(tmp_path / "a.exr")
     assert image.color_space == "linear" and image_info(tmp_path / "a.exr").has_alpha
     np.testing.assert_allclose(image.pixels, straight)
+    assert image.alpha is not None
     np.testing.assert_allclose(image.alpha, alpha)
 
 
