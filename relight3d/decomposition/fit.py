@@ -90,7 +90,7 @@ class Decompose:
         )
         self.active = [contributing(rasterize, self.gaussians, c) for c in self.cameras]
         self.outward = outward_normals(self.splats, self.occlusion)
-        self.surface_share = _surface_share(self.splats)
+        self.surface_share = _surface_share(self.splats, self.scope)
         self.optimizer = Adam()
         self.parameters = self._start()
         self._own(self.parameters)
@@ -292,8 +292,8 @@ def outward_normals(splats: Splats, occlusion: sky_room.Occlusion) -> Tensor:
     return torch.where((normals * open_to).sum(-1, keepdim=True) < 0, -normals, normals)
 
 
-def _surface_share(splats: Splats) -> Tensor:
-    """Each splat's share of the visible surface, roughly: opacity times area."""
+def _surface_share(splats: Splats, scope: Scope) -> Tensor:
+    """Each splat's share of the visible surface in scope, roughly: opacity times area."""
     area = splats.log_scales[:, :2].exp().prod(-1, keepdim=True)
-    weights = splats.opacity_logits.sigmoid()[:, None] * area
-    return weights / weights.sum()
+    weights = splats.opacity_logits.sigmoid()[:, None] * area * scope.contains(splats.means)
+    return weights / weights.sum().clamp_min(1e-12)

@@ -12,6 +12,7 @@ from relight3d.core.types import EnvironmentLight, Gaussians
 from relight3d.core.views import ViewLight
 from relight3d.decomposition.occlusion import Occlusion
 from relight3d.decomposition.physics import Illumination
+from relight3d.decomposition.scope import within
 from relight3d.shading.bounce import add_bounce
 from relight3d.shading.environment import EnvironmentParameters
 from relight3d.shading.prefilter import Prefilter, PrefilteredEnvironment
@@ -54,11 +55,14 @@ def trace_point_lights(
     rasterize: Rasterizer,
     sphere: Sphere | None,
 ) -> list[tuple[Float[Tensor, "N 1"], ...]]:
-    """Visibility of every photo's point lights from every splat; equal lights are traced once."""
-    known = {}
+    """Visibility of every photo's point lights from every splat; equal lights are traced once.
+
+    With a sphere, only the splats inside it cast shadows.
+    """
+    known, occluders = {}, within(gaussians, sphere)
     for light in {point for photo in photos for point in photo.view.light.points}:
         known[light.position] = point_light_visibility(
-            gaussians, gaussians.means, normals, light.position,
+            occluders, gaussians.means, normals, light.position,
             rasterize=rasterize, resolution_px=SHADOW_MAP_PX, sphere=sphere,
         )  # fmt: skip
     return [tuple(known[point.position] for point in photo.view.light.points) for photo in photos]

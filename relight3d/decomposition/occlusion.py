@@ -8,6 +8,7 @@ from torch import Tensor
 
 from relight3d.backends.interface import Rasterizer
 from relight3d.core.types import Gaussians
+from relight3d.decomposition.scope import within
 from relight3d.shading.bounce import surroundings_radiance
 from relight3d.shading.directions import DirectionCells, direction_cells, spherical_fibonacci
 from relight3d.shading.fused_irradiance import irradiance
@@ -67,11 +68,16 @@ def bake(
     environment_height: int,
     shadow_map_px: int,
     sphere: Sphere | None = None,
+    occluders: Gaussians | None = None,
 ) -> Occlusion:
-    """Trace visibility from every splat; normals of either sign. Not differentiable."""
+    """Trace visibility from every splat; normals of either sign. Not differentiable.
+
+    Occluders are those given, else the splats inside the sphere: what is beyond is the light's.
+    """
+    occluders = within(gaussians, sphere) if occluders is None else occluders
     directions = spherical_fibonacci(count, device=gaussians.means.device)
     seen = trace_visibility(
-        gaussians, gaussians.means, normals, directions,
+        occluders, gaussians.means, normals, directions,
         rasterize=rasterize, resolution_px=shadow_map_px, sphere=sphere,
     )  # fmt: skip
     cells = direction_cells(directions, environment_height)

@@ -11,7 +11,7 @@ from relight3d.core.errors import ConfigurationError
 from relight3d.core.planes import facing, plane_depth, plane_distance, splat_normals
 from relight3d.core.radiance import radiance_srgb
 from relight3d.core.types import Asset, Cameras, EnvironmentLight, Gaussians, Materials, PointLight
-from relight3d.decomposition.gbuffer import Drawn, draw
+from relight3d.decomposition.gbuffer import Drawn, draw, some_gaussians
 from relight3d.decomposition.occlusion import Occlusion, bake
 from relight3d.decomposition.physics import Illumination, channels_of, shade_drawn
 from relight3d.shading.bounce import add_bounce, surroundings_radiance
@@ -71,11 +71,13 @@ class Relighter:
         albedo = (asset.materials.albedo_linear * gain).clamp(0.0, 1.0)
         self.materials = Materials(**(vars(asset.materials) | {"albedo_linear": albedo}))
         self._bounce = bounce
+        self._in_scope = (asset.materials.progress > 0.0).to(gain)
+        self._occluders = _occluders(self.gaussians, self._in_scope)
         self.occlusion = occlusion
         self._environment(environment, rotation_rad, light_samples)
         means, axes = self.gaussians.means, splat_normals(asset.splats.quats_wxyz)
         self.point_visibility = [
-            point_light_visibility(self.gaussians, means, axes, p.position, rasterize=rasterize)
+            point_light_visibility(self._occluders, means, axes, p.position, rasterize=rasterize)
             for p in points
         ]
 
@@ -86,7 +88,7 @@ class Relighter:
         Returns:
             'rgb' (linear, premultiplied), 'albedo' (linear), 'normal' (world), 'roughness',
             'metallic', 'progress', 'irradiance' (all premultiplied by alpha), 'depth' (camera z,
-            plain), 'alpha', 'diffuse' is part of rgb only.
+            plain), 'alpha'; and whatever else was drawn to shade by.
         """
         cameras = cameras[index : index + 1]
         means, center = self.gaussians.means, cameras.centers[0]
@@ -122,13 +124,13 @@ class Relighter:
         self.light = importance_directions(radiance, samples)
         axes = splat_normals(self.asset.splats.quats_wxyz)
         self.seen = trace_visibility(
-            self.gaussians, self.gaussians.means, axes, self.light.directions,
+            self._occluders, self.gaussians.means, axes, self.light.directions,
             rasterize=self.rasterize, resolution_px=256,
         ) * self.light.solid_angle  # fmt: skip
         if self.occlusion is None:
             self.occlusion = bake(
                 self.gaussians, axes, rasterize=self.rasterize, count=OCCLUSION_DIRECTIONS,
-                environment_height=16, shadow_map_px=192,
+                environment_height=16, shadow_map_px=192, occluders=self._occluders,
             )  # fmt: skip
 
     def _illumination(self, normals: Tensor) -> Illumination:
@@ -141,7 +143,7 @@ class Relighter:
             _, open_share = self.occlusion.irradiance(normals, torch.zeros_like(cells.directions))
             diffuse_albedo = self.materials.albedo_linear * (1.0 - self.materials.metallic)
             surroundings = surroundings_radiance(
-                diffuse_albedo, direct, open_share, _share(self.gaussians)
+                diffuse_albedo, direct, open_share, self._in_scope * _share(self.gaussians)
             )
             direct = add_bounce(direct, open_share, surroundings)
         return Illumination(
@@ -165,6 +167,12 @@ def captured(
 
 def _power_of_two_below(value: int) -> int:
     return 1 << (value.bit_length() - 1)
+
+
+def _occluders(gaussians: Gaussians, in_scope: Float[Tensor, "N 1"]) -> Gaussians:
+    """What casts shadows: progress is exactly 0 outside the scope of a scene's decomposition."""
+    inside = in_scope[:, 0].nonzero()[:, 0]
+    return some_gaussians(gaussians, inside) if len(inside) else gaussians
 
 
 def _share(gaussians: Gaussians) -> Float[Tensor, "N 1"]:

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from relight3d.core.types import Gaussians
+from relight3d.decomposition.gbuffer import some_gaussians
 from relight3d.shading.visibility import Sphere
 
 
@@ -26,3 +28,11 @@ class Scope:
             return torch.ones_like(points[:, :1])
         inside = (points - self.sphere.center).norm(dim=-1, keepdim=True) <= self.sphere.radius
         return inside.to(points)
+
+
+def within(gaussians: Gaussians, sphere: Sphere | None) -> Gaussians:
+    """The Gaussians whose centres a sphere contains: what may cast shadows; None: all of them."""
+    if sphere is None:
+        return gaussians
+    inside = Scope(sphere).contains(gaussians.means)[:, 0] > 0
+    return some_gaussians(gaussians, inside.nonzero()[:, 0])

@@ -29,7 +29,7 @@ def test_view_directions_point_at_the_camera():
     drawn = draw(get_rasterizer("cpu"), splats.gaussians(), channels, cameras)
     toward = cameras.centers[0] - drawn.at_covered("position")
     cosine = torch.nn.functional.cosine_similarity(toward, drawn.view_directions(), dim=-1)
-    assert float(cosine.min()) > 0.99
+    assert float(cosine.min()) > 0.96
 
 
 def test_what_is_left_out_does_not_show():
