@@ -60,6 +60,7 @@ MIN_CONTRIBUTION_PX = 0.02
 """Splats whose weights over all pixels of a view sum to less are left out of its drawing."""
 
 
+@torch.enable_grad()
 def contributing(
     rasterize: Rasterizer, gaussians: Gaussians, cameras: Cameras
 ) -> Int[Tensor, " n"]:

@@ -48,3 +48,10 @@ def test_nothing_contributes_to_a_camera_that_looks_away():
     turn = torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0]))
     cameras = type(cameras)(turn @ cameras.world_to_camera, cameras.intrinsics, 16, 16)
     assert len(contributing(get_rasterizer("cpu"), ball(50).gaussians(), cameras)) == 0
+
+
+def test_contributions_are_found_without_gradients_around():
+    rasterize, cameras, splats = get_rasterizer("cpu"), orbit(1, 16, 16), ball(60)
+    with torch.no_grad():
+        found = contributing(rasterize, splats.gaussians(), cameras)
+    assert torch.equal(found, contributing(rasterize, splats.gaussians(), cameras))
