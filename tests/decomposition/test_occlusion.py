@@ -21,9 +21,11 @@ def square(axes: tuple[int, int], normal: list[float], low: float = -1.5) -> Spl
     return discs(means, torch.tensor([normal]).expand_as(means), 0.1, torch.full_like(means, 0.5))
 
 
-def baked(gaussians: Gaussians, normals, **options) -> Occlusion:
-    settings = {"count": 96, "environment_height": 16, "shadow_map_px": 96} | options
-    return bake(gaussians, normals, rasterize=get_rasterizer("cpu"), **settings)
+def baked(gaussians: Gaussians, normals, count=96, shadow_map_px=96, **options) -> Occlusion:
+    return bake(
+        gaussians, normals, rasterize=get_rasterizer("cpu"), count=count, environment_height=16,
+        shadow_map_px=shadow_map_px, **options,
+    )  # fmt: skip
 
 
 def irradiance_of(occlusion: Occlusion, normals):

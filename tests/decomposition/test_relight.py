@@ -42,8 +42,8 @@ def rasterize():
     return get_rasterizer("cpu")
 
 
-def relighter(asset, rasterize, environment=None, **options):
-    return Relighter(asset, rasterize, environment, **({"light_samples": 24} | options))
+def relighter(asset, rasterize, environment=None, light_samples=24, **options):
+    return Relighter(asset, rasterize, environment, light_samples=light_samples, **options)
 
 
 @pytest.fixture(scope="module")
@@ -200,8 +200,9 @@ def test_splat_colours_have_one_per_direction(rasterize, baked):
 def test_splat_colours_draw_the_relit_picture(rasterize, baked, light):
     """For a rough ball, colours shaded per splat and shading per pixel agree."""
     cameras = orbit(1, 24, 24)
-    lit = {"environment": sun(15)} if light == "sky" else {"points": (LAMP,)}
-    one = relighter(material_ball(roughness=1.0), rasterize, occlusion=baked, **lit)
+    sky, points = (sun(15), ()) if light == "sky" else (None, (LAMP,))
+    asset = material_ball(roughness=1.0)
+    one = relighter(asset, rasterize, sky, points=points, occlusion=baked)
     splats = one.asset.splats
     directions = torch.nn.functional.normalize(splats.means - cameras.centers[0], dim=-1)
     colors = display_colors(one)(slice(None), directions[:, None])[:, 0]
