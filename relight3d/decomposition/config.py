@@ -25,9 +25,9 @@ class DecompositionConfig:
     """Share of physics in the image when distillation starts."""
     progress_weight: float = 0.08
     """Pull of progress to 1 inside the object, stages 3 and 4."""
-    light_weight: float = 0.003
+    light_weight: float = 0.015
     """Pull of the environment to grey (its deviation from the mean of its channels)."""
-    light_smoothness: float = 0.002
+    light_smoothness: float = 0.0005
     """Weight of differences between neighbouring log radiances of the environment."""
     albedo_smoothness: float = 0.01
     """Weight of log-albedo differences across pixels where the photo has no edge."""
@@ -41,7 +41,7 @@ class DecompositionConfig:
     """Share of 1 - SSIM in the photometric loss."""
     bounce: bool = True
     """Let occluded directions reflect the object's mean radiosity instead of black."""
-    light_rate: float = 0.03
+    light_rate: float = 0.06
     """Learning rate of log radiance."""
     material_rate: float = 0.02
     """Learning rate of albedo, roughness and metalness logits."""

@@ -106,14 +106,14 @@ class Decompose:
         cameras = crop_cameras(self.cameras[index], (x0, y0, x1, y1))
         target = photo.srgb()[y0:y1, x0:x1].to(self.device)
         alpha = photo.alpha()
-        mask = torch.ones_like(target[..., :1]) if alpha is None else alpha[y0:y1, x0:x1]
-        mask = mask.to(self.device)
-        target = target * mask
+        mask = None if alpha is None else alpha[y0:y1, x0:x1].to(self.device)
+        if mask is not None:
+            target = target * mask
         if self.exposures is not None:
             target = target * torch.exp(-self.exposures[index])
         image, drawn = self.compose(cameras, index, diffuse=step >= config.specular_steps)
-        if alpha is None:
-            mask = mask * (drawn.alpha.detach() if self.scope.sphere is None else 0.0)
+        if mask is None:
+            mask = drawn.maps["scope"].detach()  # what of the picture physics may explain at all
         late = step >= config.specular_steps
         terms = loss_terms(
             image, target, mask, drawn, self.parameters, self.outward, config,
@@ -145,7 +145,8 @@ class Decompose:
         degree = sh.degree_of(self.splats.sh.shape[1])
         coefficients = self.splats.sh[rows]
         raw = radiance_srgb(coefficients[:, :1], coefficients[:, 1:], shown.means, center, degree)
-        channels = {"raw": raw} | channels_of(found, normals, shown.means, center, light)
+        channels = {"raw": raw, "scope": p["scope"][rows]}
+        channels |= channels_of(found, normals, shown.means, center, light)
         drawn = draw(self.rasterize, shown, channels, cameras)
         radiance = shade_drawn(drawn, light, diffuse=diffuse)
         return mix(drawn, srgb_from_linear(radiance.clamp_min(0.0))), drawn

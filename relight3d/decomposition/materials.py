@@ -11,8 +11,12 @@ from relight3d.core.types import Materials
 
 MIN_ROUGHNESS = 0.05
 """Below, float32 GGX loses its peak and a 32-row environment has nothing to show."""
-DIELECTRIC_START = {"roughness": 0.6, "metallic": 0.08}
+DIELECTRIC_START = {"roughness": 0.3, "metallic": 0.08}
 WHITE_METAL = 0.99
+FIRST_ROUGHNESS = 0.3
+"""PRD starts fully rough and has tens of thousands of steps to sharpen. In a few hundred it never
+does: environment and roughness each wait for the other to become sharp. On the glossy development
+capture this start relit 0.4 to 1.2 dB better."""
 
 
 def activate(parameters: Mapping[str, Tensor]) -> Materials:
@@ -36,11 +40,11 @@ def activate(parameters: Mapping[str, Tensor]) -> Materials:
 def white_metal(
     normals: Float[Tensor, "N 3"], scope: Float[Tensor, "N 1"], progress: float
 ) -> dict[str, Tensor]:
-    """Stage 2 starts as a white, fully rough metal: a heavily blurred reflection (PRD)."""
+    """Stage 2 starts as a white metal: nothing but a blurred reflection (PRD)."""
     one = torch.ones_like(scope)
     return {
         "albedo_logits": torch.logit(WHITE_METAL * one).expand(-1, 3).contiguous(),
-        "roughness_logits": torch.logit(WHITE_METAL * one),
+        "roughness_logits": torch.logit(FIRST_ROUGHNESS * one),
         "metallic_logits": torch.logit(WHITE_METAL * one),
         "progress_logits": torch.logit(progress * one),
         "normals": normals.clone(),

@@ -7,6 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from relight3d.backends.interface import Rasterizer
+from relight3d.core import sh
+from relight3d.core.color import linear_from_srgb
 from relight3d.core.errors import ConfigurationError
 from relight3d.core.planes import facing, plane_depth, plane_distance, splat_normals
 from relight3d.core.radiance import radiance_srgb
@@ -99,9 +101,18 @@ class Relighter:
             "plane_normal": geometry,
             "plane_distance": plane_distance(geometry, means, center),
         }
+        splats, everywhere = self.asset.splats, bool(self._in_scope.all())
+        if not everywhere:
+            degree = sh.degree_of(splats.sh.shape[1])
+            extra["raw"] = radiance_srgb(splats.sh[:, :1], splats.sh[:, 1:], means, center, degree)
+            extra["scope"] = self._in_scope
         channels = extra | channels_of(self.materials, normals, means, center, light)
         drawn = draw(self.rasterize, self.gaussians, channels, cameras)
-        radiance = shade_drawn(drawn, light) * drawn.alpha.flatten(0, 1)[drawn.covered]
+        radiance = shade_drawn(drawn, light)
+        if not everywhere:  # what physics was never asked to explain keeps its captured look
+            kept = linear_from_srgb(drawn.at_covered("raw"))
+            radiance = torch.lerp(kept, radiance, drawn.at_covered("scope"))
+        radiance = radiance * drawn.alpha.flatten(0, 1)[drawn.covered]
         outputs = dict(drawn.maps) | {
             "rgb": drawn.spread(radiance * self.asset.exposure, drawn.alpha),
             "alpha": drawn.alpha,
@@ -157,7 +168,7 @@ def captured(
 ) -> tuple[Float[Tensor, "H W 3"], Float[Tensor, "H W 1"]]:
     """The fitted radiance alone: display-referred colour premultiplied by alpha, and alpha."""
     splats = asset.splats
-    degree = round(splats.sh.shape[1] ** 0.5) - 1
+    degree = sh.degree_of(splats.sh.shape[1])
     color = radiance_srgb(
         splats.sh[:, :1], splats.sh[:, 1:], splats.means, cameras.centers[0], degree
     )

@@ -8,6 +8,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+MAX_RASTER_THREADS = 16
 PACKAGES = ("torch", "numpy", "gsplat", "pycolmap", "opencv-python-headless", "OpenEXR",
             "pillow", "safetensors", "tyro")  # fmt: skip
 
@@ -15,9 +16,9 @@ PACKAGES = ("torch", "numpy", "gsplat", "pycolmap", "opencv-python-headless", "O
 def prepare_torch(threads: int | None = None) -> None:
     """Fix how torch computes: thread count, deterministic kernels.
 
-    One torch thread is the default: the rasterizer has its own threads, and torch's operators on a
-    few thousand splats are too short to share. Besides, the order of a sum, hence its last bits,
-    would depend on the number of threads.
+    One torch thread is the default: torch's operators on a few thousand splats are too short to
+    share, and the order of a sum, hence its last bits, would depend on the number of threads. The
+    rasterizer's own threads sleep while they wait and never change a bit: it gets all cores.
     """
     import torch
 

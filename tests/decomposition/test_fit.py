@@ -142,7 +142,7 @@ def test_progress_grows_where_physics_explains_more(photos, rasterize):
 
 
 def test_the_pull_drives_progress_up(photos, rasterize):
-    job = job_of(photos, rasterize, dataclasses.replace(CONFIG, diffuse_steps=60))
+    job = job_of(photos, rasterize, dataclasses.replace(CONFIG, diffuse_steps=90))
     logs = run(job)
     assert logs[-1]["progress_mean"] > 2 * CONFIG.initial_progress
     assert logs[-1]["progress"] < logs[4]["progress"]

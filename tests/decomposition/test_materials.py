@@ -26,13 +26,15 @@ def test_activations_stay_in_range(generator):
     torch.testing.assert_close(found.normals.norm(dim=-1), torch.ones(2))
 
 
-def test_starts_as_a_rough_white_metal():
+def test_starts_as_a_white_metal():
     found = materials.activate(parameters_of(0.02))
     torch.testing.assert_close(found.albedo_linear, torch.full((2, 3), 0.99))
     torch.testing.assert_close(found.metallic, torch.full((2, 1), 0.99))
     torch.testing.assert_close(found.progress, torch.full((2, 1), 0.02))
     torch.testing.assert_close(found.normals, NORMALS)
-    assert float(found.roughness.min()) > 0.98
+    rough = materials.FIRST_ROUGHNESS
+    expected = materials.MIN_ROUGHNESS + (1 - materials.MIN_ROUGHNESS) * rough
+    torch.testing.assert_close(found.roughness, torch.full((2, 1), expected))
 
 
 def test_out_of_scope_there_is_no_progress():
@@ -65,7 +67,7 @@ def test_diffuse_start_shows_the_radiance_under_the_light():
         found.albedo_linear * irradiance / math.pi, linear_from_srgb(radiance), rtol=1e-4, atol=1e-6
     )
     torch.testing.assert_close(found.metallic, torch.full((2, 1), 0.08))
-    torch.testing.assert_close(found.roughness, torch.full((2, 1), 0.6))
+    torch.testing.assert_close(found.roughness, torch.full((2, 1), 0.3))
     assert torch.equal(admitted["normals"], NORMALS)
 
 
