@@ -1,0 +1,100 @@
+"""Kill a training at random moments, resume it, and compare with an undisturbed one.
+
+    python scripts/prove_resume.py CAPTURE --kills 10 [-- options of `relight3d train`]
+
+Both trainings get the same settings. The disturbed one is ended by SIGKILL, which no program can
+catch, after a random time, and started again with --resume; the two assets must be equal byte for
+byte. Writes what happened to benchmarks/resume.md.
+"""
+
+import argparse
+import hashlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from measure_captures import OUT, commit, split_at_dashes
+
+
+def main() -> None:
+    """Train twice, once disturbed; exit 1 if the results differ."""
+    parser = argparse.ArgumentParser(description="Kill, resume, compare.")
+    parser.add_argument("capture", type=Path)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0, help="of the moments")
+    own, passed = split_at_dashes(sys.argv[1:])
+    options = parser.parse_args(own)
+    with tempfile.TemporaryDirectory() as scratch:
+        calm, shaken = Path(scratch) / "calm", Path(scratch) / "shaken"
+        started = time.monotonic()
+        subprocess.run(command(options.capture, calm, passed), check=True)
+        whole = time.monotonic() - started
+        lines = disturb(options, shaken, passed, whole)
+        subprocess.run([*command(options.capture, shaken, passed), "--resume"], check=True)
+        equal = digest(calm) == digest(shaken)
+    verdict = "equal, byte for byte" if equal else "DIFFERENT"
+    text = report(options.capture.name, passed, lines, verdict)
+    (OUT / "resume.md").write_text(text)
+    print(text)
+    sys.exit(not equal)
+
+
+def command(capture: Path, out: Path, passed: list[str]) -> list[str]:
+    """A training without its report, which the asset does not depend on."""
+    start = [sys.executable, "-m", "relight3d.cli", "train", str(capture), "--out", str(out)]
+    return [*start, "--no-review", "--checkpoint-seconds", "1", *passed]
+
+
+def disturb(options: argparse.Namespace, out: Path, passed: list[str], whole: float) -> list[str]:
+    """Start, wait, kill, again and again; returns a line per kill."""
+    moments, lines = random.Random(options.seed), []
+    for number in range(options.kills):
+        resumed = ["--resume"] if out.exists() else []
+        process = subprocess.Popen(
+            [*command(options.capture, out, passed), *resumed], stderr=subprocess.PIPE, text=True
+        )
+        wait = moments.uniform(0.05, 0.3) * whole
+        try:
+            process.wait(wait)
+            lines.append(f"| {number + 1} | finished before {wait:.1f} s were over |")
+            continue
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+        _, said = process.communicate()
+        last = [line for line in said.replace("\r", "\n").splitlines() if "/" in line]
+        where = " ".join(last[-1].split()[:2]) if last else "before the first step"
+        lines.append(f"| {number + 1} | killed after {wait:.1f} s, at {where} |")
+    return lines
+
+
+def digest(run: Path) -> str:
+    """Of the finished asset."""
+    return hashlib.sha256((run / "asset.safetensors").read_bytes()).hexdigest()
+
+
+def report(capture: str, passed: list[str], lines: list[str], verdict: str) -> str:
+    """What happened, as Markdown."""
+    return "\n".join(
+        [
+            "# Killed and resumed",
+            "",
+            f"Written by `scripts/prove_resume.py` at {commit()}: capture `{capture}`, options",
+            f"`{' '.join(passed)}`. A training is ended by SIGKILL at random moments and resumed",
+            "each time with `--resume`; an undisturbed one beside it.",
+            "",
+            "| kill | |",
+            "|---|---|",
+            *lines,
+            "",
+            f"The two assets are **{verdict}**.",
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()
