@@ -63,6 +63,22 @@ def object_window(photo: Photo, margin_px: int) -> Window:
     )
 
 
+def part_of(window: Window, max_px: int, generator: torch.Generator) -> Window:
+    """A random part of about the window's proportions with at most `max_px` pixels; 0: all of it.
+
+    Bounds the time of a step whatever the size of the photos.
+    """
+    x0, y0, x1, y1 = window
+    area = (x1 - x0) * (y1 - y0)
+    if not max_px or area <= max_px:
+        return window
+    factor = (max_px / area) ** 0.5
+    width, height = max(1, int(factor * (x1 - x0))), max(1, int(factor * (y1 - y0)))
+    x = x0 + int(torch.randint(x1 - x0 - width + 1, (), generator=generator))
+    y = y0 + int(torch.randint(y1 - y0 - height + 1, (), generator=generator))
+    return (x, y, x + width, y + height)
+
+
 def crop_cameras(cameras: Cameras, window: Window) -> Cameras:
     """The same cameras, seeing only a window of their frames."""
     x0, y0, x1, y1 = window

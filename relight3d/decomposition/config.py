@@ -15,6 +15,8 @@ class DecompositionConfig:
     """Stage 3: with baked visibility, diffuse light and metalness join; progress is driven to 1."""
     joint_steps: int = 4000
     """Stage 4: everything together, progress moving slowly."""
+    window_px: int = 250_000
+    """Most pixels of a photo that one step looks at: of larger ones, a random part. 0: no limit."""
     environment_height: int = 32
     """Rows of each recovered environment map (twice as many columns): a power of two."""
     visibility_directions: int = 192

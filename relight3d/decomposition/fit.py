@@ -19,7 +19,7 @@ from relight3d.core import sh
 from relight3d.core.adam import Adam
 from relight3d.core.color import linear_from_srgb, srgb_from_linear
 from relight3d.core.job import step_generator
-from relight3d.core.photos import Photo, cameras_of, crop_cameras, object_window
+from relight3d.core.photos import Photo, cameras_of, crop_cameras, object_window, part_of
 from relight3d.core.planes import facing, splat_normals
 from relight3d.core.radiance import radiance_srgb
 from relight3d.core.types import Asset, Cameras, Materials, Splats
@@ -101,7 +101,8 @@ class Decompose:
         if step == config.specular_steps:
             self._admit_diffuse()
         index = self._photo_index(step)
-        x0, y0, x1, y1 = self.windows[index]
+        generator = step_generator(self.seed, self.name, step)
+        x0, y0, x1, y1 = part_of(self.windows[index], config.window_px, generator)
         photo = self.photos[index]
         cameras = crop_cameras(self.cameras[index], (x0, y0, x1, y1))
         target = photo.srgb()[y0:y1, x0:x1].to(self.device)

@@ -15,6 +15,8 @@ class FieldConfig:
     """Cap on the number of splats (MCMC, arXiv:2404.09591): bounds time and memory."""
     initial_splats: int = 60_000
     """Splats to start with, from sparse points, the visual hull or at random."""
+    window_px: int = 250_000
+    """Most pixels of a photo that one step looks at: of larger ones, a random part. 0: no limit."""
     sh_degree: int = 3
     """Degree of the view-dependent colour, 0 to 3."""
     sh_interval: int = 500

@@ -6,7 +6,7 @@ from balls import ball, photos_of, view_of
 from scenes import orbit
 
 from relight3d.backends.registry import get_rasterizer
-from relight3d.core.photos import Photo, cameras_of, crop_cameras, object_window
+from relight3d.core.photos import Photo, cameras_of, crop_cameras, object_window, part_of
 
 
 def photo(coverage=None, size=(10, 20), pixels=None):
@@ -75,3 +75,14 @@ def test_cameras_of_views_are_float32_and_of_one_size():
     assert (found.width_px, found.height_px) == (12, 9)
     with pytest.raises(AssertionError, match="several sizes"):
         cameras_of([views[0], dataclasses.replace(views[1], width_px=13)])
+
+
+def test_a_part_stays_inside_its_window_and_below_the_limit():
+    generator = torch.Generator().manual_seed(0)
+    window = (3, 5, 43, 25)
+    parts = {part_of(window, 200, generator) for _ in range(50)}
+    assert len(parts) > 10
+    for x0, y0, x1, y1 in parts:
+        assert 3 <= x0 < x1 <= 43 and 5 <= y0 < y1 <= 25
+        assert 150 < (x1 - x0) * (y1 - y0) <= 200 and x1 - x0 == 2 * (y1 - y0)
+    assert part_of(window, 0, generator) == window == part_of(window, 800, generator)

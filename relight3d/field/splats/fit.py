@@ -10,7 +10,7 @@ from relight3d.backends.interface import Rasterizer
 from relight3d.core.adam import Adam
 from relight3d.core.errors import CaptureError
 from relight3d.core.job import step_generator
-from relight3d.core.photos import Photo, cameras_of, crop_cameras, object_window
+from relight3d.core.photos import Photo, cameras_of, crop_cameras, object_window, part_of
 from relight3d.core.planes import facing, plane_distance, splat_normals
 from relight3d.core.radiance import radiance_srgb
 from relight3d.core.types import Cameras, Gaussians, Splats
@@ -81,11 +81,13 @@ class SplatFit:
         index = self._photo_index(step)
         photo, cameras = self.photos[index], self.cameras[index]
         target, mask = photo.srgb(), photo.alpha()
+        window = (0, 0, cameras.width_px, cameras.height_px)
         if step % WHOLE_FRAME_EVERY:
-            x0, y0, x1, y1 = self.windows[index]
-            cameras = crop_cameras(cameras, (x0, y0, x1, y1))
-            target = target[y0:y1, x0:x1]
-            mask = None if mask is None else mask[y0:y1, x0:x1]
+            window = self.windows[index]
+        x0, y0, x1, y1 = part_of(window, config.window_px, generator)
+        cameras = crop_cameras(cameras, (x0, y0, x1, y1))
+        target = target[y0:y1, x0:x1]
+        mask = None if mask is None else mask[y0:y1, x0:x1]
         background = torch.rand(3, generator=generator) if mask is not None else torch.zeros(3)
         background = background.to(self.device)
         target = target.to(self.device)
