@@ -147,17 +147,6 @@ class PointLight:
 
 
 @dataclasses.dataclass(frozen=True)
-class VisibilityProbes:
-    """How much of each direction is unoccluded, as SH of degree <= 2 on a regular grid."""
-
-    lower: Float[Tensor, "3"]
-    upper: Float[Tensor, "3"]
-    """World corners; probe centres lie on the corners and evenly between (align_corners)."""
-    sh: Float[Tensor, "Z Y X K"]
-    """SH of visibility in [0, 1] as a function of world direction."""
-
-
-@dataclasses.dataclass(frozen=True)
 class Asset:
     """The relightable result: what export, relighting, viewing and scoring take."""
 

@@ -9,16 +9,16 @@ Unlike the paper, geometry and radiance field stay as fitted, so that the look u
 light loses nothing; instead each splat has a shading normal that is free to follow the light.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from relight3d.backends.interface import Rasterizer
 from relight3d.core import sh
-from relight3d.core.adam import Adam
 from relight3d.core.color import linear_from_srgb, srgb_from_linear
 from relight3d.core.job import step_generator
+from relight3d.core.photo_descent import PhotoDescent
 from relight3d.core.photos import Photo, cameras_of, crop_cameras, object_window, part_of
 from relight3d.core.planes import facing, splat_normals
 from relight3d.core.radiance import radiance_srgb
@@ -40,10 +40,11 @@ TYPICAL_ALBEDO = 0.35
 """The first light is as bright as would make the object's mean albedo this."""
 
 
-class Decompose:
+class Decompose(PhotoDescent):
     """Materials and light from fitted splats. Implements `core.job.Job`."""
 
     name = "decompose"
+    constant = frozenset({"scope"})
 
     def __init__(
         self,
@@ -69,9 +70,8 @@ class Decompose:
             exposures: [P, 3] log gain of each photo, as the fit found it; None: all alike.
             device: Where to compute.
         """
-        self.photos, self.config, self.rasterize, self.seed = photos, config, rasterize, seed
-        self.total_steps, self.steps_done = config.steps, 0
-        self.device = torch.device(device)
+        super().__init__(photos, seed, device)
+        self.config, self.rasterize, self.total_steps = config, rasterize, config.steps
         self.exposures = exposures
         self.cameras = [cameras_of([photo.view]).to(device) for photo in photos]
         self.windows = [object_window(photo, CROP_MARGIN_PX) for photo in photos]
@@ -91,16 +91,15 @@ class Decompose:
         self.active = [contributing(rasterize, self.gaussians, c) for c in self.cameras]
         self.outward = outward_normals(self.splats, self.occlusion)
         self.surface_share = _surface_share(self.splats, self.scope)
-        self.optimizer = Adam()
         self.parameters = self._start()
-        self._own(self.parameters)
+        self.own(self.parameters)
 
     def step(self) -> dict[str, float]:
         """One photo through physics and the radiance field, one descent."""
         step, config = self.steps_done, self.config
         if step == config.specular_steps:
             self._admit_diffuse()
-        index = self._photo_index(step)
+        index = self.photo_index(step)
         generator = step_generator(self.seed, self.name, step)
         x0, y0, x1, y1 = part_of(self.windows[index], config.window_px, generator)
         photo = self.photos[index]
@@ -183,21 +182,6 @@ class Decompose:
         lights = lighting.recovered(self.parameters, gain)
         return Asset(self.splats, plain, lights, visibility_sh=self.occlusion.sh)
 
-    def state_tensors(self) -> dict[str, Tensor]:
-        """Parameters and moments; visibility is baked anew from the splats."""
-        state = {f"parameters/{n}": p.detach() for n, p in self.parameters.items()}
-        return state | {f"adam/{n}": t for n, t in self.optimizer.state_tensors().items()}
-
-    def load_state_tensors(self, tensors: Mapping[str, Tensor], steps_done: int) -> None:
-        """Continue from `state_tensors()`."""
-        parts: dict[str, dict[str, Tensor]] = {"parameters": {}, "adam": {}}
-        for key, tensor in tensors.items():
-            group, name = key.split("/", 1)
-            parts[group][name] = tensor.to(self.device)
-        self._own(parts["parameters"])
-        self.optimizer.load_state_tensors(parts["adam"])
-        self.steps_done = steps_done
-
     def _start(self) -> dict[str, Tensor]:
         config = self.config
         inside = self.scope.contains(self.splats.means)
@@ -211,13 +195,6 @@ class Decompose:
         )
         return started | lights
 
-    def _own(self, parameters: Mapping[str, Tensor]) -> None:
-        self.parameters = {
-            name: value.detach().clone().to(self.device).requires_grad_(name != "scope")
-            for name, value in parameters.items()
-        }
-
-    @torch.no_grad()
     def _admit_diffuse(self) -> None:
         """Between stages 2 and 3: metals keep what they learnt, the rest becomes dielectric."""
         p = self.parameters
@@ -225,7 +202,7 @@ class Decompose:
         for index in range(0, len(self.photos), max(1, len(self.photos) // 16)):
             irradiance = irradiance + self._irradiance_outward(index)
         irradiance = irradiance / len(range(0, len(self.photos), max(1, len(self.photos) // 16)))
-        self._own(material_room.admit_diffuse(p, self._constant_color(), irradiance))
+        self.own(material_room.admit_diffuse(p, self._constant_color(), irradiance))
         for name in ("albedo_logits", "roughness_logits", "metallic_logits"):
             self.optimizer.moments.pop(name, None)
             self.optimizer.steps.pop(name, None)
@@ -248,13 +225,6 @@ class Decompose:
             cosine = (toward * self.outward).sum(-1, keepdim=True).clamp_min(0.0) / squared.sqrt()
             total = total + seen * cosine / squared * toward.new_tensor(point.intensity_linear)
         return total
-
-    def _photo_index(self, step: int) -> int:
-        epoch, place = divmod(step, len(self.photos))
-        order = torch.randperm(
-            len(self.photos), generator=step_generator(self.seed, f"{self.name}/epoch", epoch)
-        )
-        return int(order[place])
 
     def _learning_rates(self, step: int) -> dict[str, float]:
         config = self.config

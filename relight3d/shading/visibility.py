@@ -64,7 +64,7 @@ def trace_visibility(
     Args:
         gaussians: The occluders.
         points: World positions, usually splat centres.
-        normals: Unit, of either sign; None for points in free space (probes), not for points on
+        normals: Unit, of either sign; None for points in free space, not for points on
             surfaces, which would shadow themselves at grazing angles.
         directions: Unit, toward the light.
         rasterize: Draws features; see `backends.interface.Rasterizer`.

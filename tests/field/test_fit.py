@@ -109,7 +109,7 @@ def test_learns_the_colours(photos, rasterize):
 
 def test_every_photo_is_seen_once_an_epoch(photos, rasterize):
     job = fit_of(photos, rasterize)
-    epochs = [[job._photo_index(6 * epoch + k) for k in range(6)] for epoch in range(8)]
+    epochs = [[job.photo_index(6 * epoch + k) for k in range(6)] for epoch in range(8)]
     assert all(sorted(epoch) == list(range(6)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) > 1
 

@@ -1,15 +1,14 @@
 """The fit as a resumable job: one photo a step, MCMC densification, planar regularisers."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from relight3d.backends.interface import Rasterizer
-from relight3d.core.adam import Adam
 from relight3d.core.errors import CaptureError
 from relight3d.core.job import step_generator
+from relight3d.core.photo_descent import PhotoDescent
 from relight3d.core.photos import Photo, cameras_of, crop_cameras, object_window, part_of
 from relight3d.core.planes import facing, plane_distance, splat_normals
 from relight3d.core.radiance import radiance_srgb
@@ -25,7 +24,7 @@ WHOLE_FRAME_EVERY = 8
 sees the whole frame, so that nothing can settle outside of all windows."""
 
 
-class SplatFit:
+class SplatFit(PhotoDescent):
     """Radiance stage. Implements `core.job.Job`."""
 
     name = "fit"
@@ -57,13 +56,11 @@ class SplatFit:
                 f"A fit needs at least 3 training photos, got {len(photos)}: with fewer, depth is "
                 "undetermined. Add photos, or hold out fewer of them for testing."
             )
-        self.photos, self.config, self.rasterize, self.seed = photos, config, rasterize, seed
-        self.total_steps, self.steps_done = config.steps, 0
+        super().__init__(photos, seed, device)
+        self.config, self.rasterize, self.total_steps = config, rasterize, config.steps
         self.cameras = [cameras_of([photo.view]).to(device) for photo in photos]
         self.windows = [object_window(photo, CROP_MARGIN_PX) for photo in photos]
-        self.device = torch.device(device)
         self.extent = capture_extent(photos)
-        self.optimizer = Adam()
         self.parameters = {
             "means": start.means, "quats_wxyz": start.quats_wxyz, "log_scales": start.log_scales,
             "opacity_logits": start.opacity_logits,
@@ -72,13 +69,13 @@ class SplatFit:
         self.exposures = exposures
         if exposures:
             self.parameters["log_exposure"] = torch.zeros(len(photos), 3)
-        self._own(self.parameters)
+        self.own(self.parameters)
 
     def step(self) -> dict[str, float]:
         """One photo: render, compare, descend, and now and then densify."""
         step, config = self.steps_done, self.config
         generator = step_generator(self.seed, self.name, step)
-        index = self._photo_index(step)
+        index = self.photo_index(step)
         photo, cameras = self.photos[index], self.cameras[index]
         target, mask = photo.srgb(), photo.alpha()
         window = (0, 0, cameras.width_px, cameras.height_px)
@@ -136,40 +133,11 @@ class SplatFit:
             torch.cat([p["sh_dc"], p["sh_rest"]], 1),
         )  # fmt: skip
 
-    def state_tensors(self) -> dict[str, Tensor]:
-        """Parameters and moments."""
-        state = {f"parameters/{n}": p.detach() for n, p in self.parameters.items()}
-        return state | {f"adam/{n}": t for n, t in self.optimizer.state_tensors().items()}
-
-    def load_state_tensors(self, tensors: Mapping[str, Tensor], steps_done: int) -> None:
-        """Continue from `state_tensors()`."""
-        parts: dict[str, dict[str, Tensor]] = {"parameters": {}, "adam": {}}
-        for key, tensor in tensors.items():
-            group, name = key.split("/", 1)
-            parts[group][name] = tensor.to(self.device)
-        self._own(parts["parameters"])
-        self.optimizer.load_state_tensors(parts["adam"])
-        self.steps_done = steps_done
-
-    def _own(self, parameters: Mapping[str, Tensor]) -> None:
-        self.parameters = {
-            name: value.detach().clone().to(self.device).requires_grad_()
-            for name, value in parameters.items()
-        }
-
     def _gaussians(self) -> Gaussians:
         p = self.parameters
         return Gaussians(
             p["means"], p["quats_wxyz"], p["log_scales"].exp(), p["opacity_logits"].sigmoid()
         )
-
-    def _photo_index(self, step: int) -> int:
-        """Every photo once per epoch, in an order of the epoch's own."""
-        epoch, place = divmod(step, len(self.photos))
-        order = torch.randperm(
-            len(self.photos), generator=step_generator(self.seed, f"{self.name}/epoch", epoch)
-        )
-        return int(order[place])
 
     def _learning_rates(self, step: int) -> dict[str, float]:
         config = self.config
@@ -204,7 +172,7 @@ class SplatFit:
             if wanted > 0:
                 plain = densify.grow(plain, self.optimizer, wanted, generator)
             rest = {n: p for n, p in self.parameters.items() if n not in plain}
-            self._own(plain | rest)
+            self.own(plain | rest)
         if step < last:
             with torch.no_grad():
                 plain = {n: p.detach() for n, p in self.parameters.items()}
