@@ -57,7 +57,7 @@ def disturb(options: argparse.Namespace, out: Path, passed: list[str], whole: fl
     for number in range(options.kills):
         resumed = ["--resume"] if out.exists() else []
         process = subprocess.Popen([*command(options.capture, out, passed), *resumed])
-        wait = moments.uniform(0.1, 0.25) * whole
+        wait = moments.uniform(0.15, 0.45) * whole
         try:
             process.wait(wait)
             lines.append(f"| {number + 1} | had finished before {wait:.1f} s were over |")
