@@ -64,7 +64,7 @@ MIN_CONTRIBUTION_PX = 0.02
 def contributing(
     rasterize: Rasterizer, gaussians: Gaussians, cameras: Cameras
 ) -> Int[Tensor, " n"]:
-    """Indices of the splats that a view really shows: a quarter to a third, for a closed object.
+    """Indices of the splats that a view really shows; the far side of a closed object is left out.
 
     The derivative of a constant feature's sum is each splat's total weight in the picture.
     """

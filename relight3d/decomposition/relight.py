@@ -13,7 +13,7 @@ from relight3d.core.errors import ConfigurationError
 from relight3d.core.planes import facing, plane_depth, plane_distance, splat_normals
 from relight3d.core.radiance import radiance_srgb
 from relight3d.core.types import Asset, Cameras, EnvironmentLight, Gaussians, Materials, PointLight
-from relight3d.decomposition.gbuffer import Drawn, draw, some_gaussians
+from relight3d.decomposition.gbuffer import draw, some_gaussians
 from relight3d.decomposition.occlusion import Occlusion, bake
 from relight3d.decomposition.physics import Illumination, channels_of, shade_drawn
 from relight3d.shading.bounce import add_bounce, surroundings_radiance
@@ -95,7 +95,7 @@ class Relighter:
         cameras = cameras[index : index + 1]
         means, center = self.gaussians.means, cameras.centers[0]
         normals = facing(self.materials.normals, means, center)
-        light = self._illumination(normals)
+        light = self.illumination(normals)
         geometry = facing(splat_normals(self.asset.splats.quats_wxyz), means, center)
         extra = {
             "plane_normal": geometry,
@@ -144,7 +144,8 @@ class Relighter:
                 environment_height=16, shadow_map_px=192, occluders=self._occluders,
             )  # fmt: skip
 
-    def _illumination(self, normals: Tensor) -> Illumination:
+    def illumination(self, normals: Float[Tensor, "N 3"]) -> Illumination:
+        """The light on every splat's side that `normals` face."""
         if self.prefiltered is None or self.occlusion is None:
             return Illumination(points=self.points, point_visibility=self.point_visibility)
         light, cells = self.light, self.occlusion.cells
@@ -161,19 +162,6 @@ class Relighter:
             self.prefiltered, direct, self.occlusion.sh, surroundings,
             self.points, self.point_visibility,
         )  # fmt: skip
-
-
-def captured(
-    asset: Asset, rasterize: Rasterizer, cameras: Cameras
-) -> tuple[Float[Tensor, "H W 3"], Float[Tensor, "H W 1"]]:
-    """The fitted radiance alone: display-referred colour premultiplied by alpha, and alpha."""
-    splats = asset.splats
-    degree = sh.degree_of(splats.sh.shape[1])
-    color = radiance_srgb(
-        splats.sh[:, :1], splats.sh[:, 1:], splats.means, cameras.centers[0], degree
-    )
-    drawn: Drawn = draw(rasterize, splats.gaussians(), {"raw": color}, cameras)
-    return drawn.maps["raw"], drawn.alpha
 
 
 def _power_of_two_below(value: int) -> int:

@@ -20,7 +20,7 @@ def display_colors(relighter: Relighter) -> Callable[[slice, Tensor], Tensor]:
         (rows, directions [n D 3] from camera to splat) -> display colour [n D 3] in [0, 1], of the
         splats' outer sides. No gradients.
     """
-    light = relighter._illumination(relighter.materials.normals)
+    light = relighter.illumination(relighter.materials.normals)
 
     @torch.no_grad()
     def colors(rows: slice, directions: Float[Tensor, "n D 3"]) -> Float[Tensor, "n D 3"]:

@@ -3,7 +3,7 @@
 Black occluders make corners and contact shadows too dark. Here every occluded direction shows the
 mean diffuse radiance of the scene's own surfaces, which in turn are lit so: a geometric series with
 a closed form, the color version of multi-bounce ambient occlusion (after Jimenez et al. 2016).
-Against path-traced pictures, with true materials and geometry, worth 0.3 to 4.5 dB.
+Against path-traced pictures, with true materials and geometry, worth 0.1 to 4.6 dB on five lights.
 """
 
 from math import pi
