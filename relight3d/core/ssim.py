@@ -4,6 +4,8 @@ Gaussian window 11 x 11, sigma 1.5, constants for images in [0, 1], zero padding
 3DGS and of the TensoIR, IRGS and Mip-NeRF families of evaluators.
 """
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,18 +16,29 @@ C1 = 0.01**2
 C2 = 0.03**2
 
 
+CACHED = 1 << 18
+"""Values blurred at a time: about what a processor's second-level cache holds, 1 MB."""
+
+
 def _blur(maps: Float[Tensor, "M H W"]) -> Float[Tensor, "M H W"]:
     """Gaussian window, one axis after the other; symmetric, hence its own adjoint.
 
-    A depthwise convolution: 30 times faster on a CPU than the same maps as a batch.
+    Sums of shifted copies, a few maps at a time: on a CPU two to three times faster than torch's
+    depthwise convolution, which is made for many channels of few pixels.
     """
-    offsets = torch.arange(WINDOW, dtype=maps.dtype, device=maps.device) - WINDOW // 2
-    taps = torch.exp(-0.5 * (offsets / SIGMA) ** 2)
-    taps = taps / taps.sum()
-    half, count = WINDOW // 2, maps.shape[0]
-    across, down = taps.expand(count, 1, 1, WINDOW), taps[:, None].expand(count, 1, WINDOW, 1)
-    rows = torch.nn.functional.conv2d(maps[None], across, padding=(0, half), groups=count)
-    return torch.nn.functional.conv2d(rows, down, padding=(half, 0), groups=count)[0]
+    together = max(1, CACHED // (maps.shape[1] * maps.shape[2]))
+    return torch.cat([_blur_axis(_blur_axis(part, 2), 1) for part in maps.split(together)])
+
+
+def _blur_axis(maps: Float[Tensor, "M H W"], axis: int) -> Float[Tensor, "M H W"]:
+    length, half = maps.shape[axis], WINDOW // 2
+    padding = (half, half) if axis == 2 else (0, 0, half, half)
+    padded = torch.nn.functional.pad(maps, padding)
+    taps = [math.exp(-0.5 * ((k - half) / SIGMA) ** 2) for k in range(WINDOW)]
+    total = padded.narrow(axis, 0, length) * (taps[0] / sum(taps))
+    for k in range(1, WINDOW):
+        total.add_(padded.narrow(axis, k, length), alpha=taps[k] / sum(taps))
+    return total
 
 
 class _MeanSsim(torch.autograd.Function):
