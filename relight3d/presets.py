@@ -22,7 +22,18 @@ FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's idea of a float: `1e-3` is one, as everybody expects."""
+    """YAML 1.2's idea of a float: `1e-3` is one, as everybody expects. No key twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """Refuse a repeated key, of which PyYAML would silently take the last."""
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise ConfigurationError(
+                    f"the key '{key.value}' is given twice, line {key.start_mark.line + 1}."
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
@@ -65,11 +76,11 @@ def _find(name: str) -> Path:
 def _read(path: Path) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise ConfigurationError(f"{path} is too large to be a preset.")
+            raise ConfigurationError("it is too large to be a preset.")
         content = _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError, ValueError) as error:
         if isinstance(error, ConfigurationError):
-            raise
+            raise ConfigurationError(f"{path}: {error}") from error
         raise ConfigurationError(f"{path} cannot be read as YAML: {error}") from error
     if content is None:
         return {}

@@ -103,8 +103,16 @@ def test_errors_become_one_message(monkeypatch, capsys):
 def test_mistakes_of_ours_keep_their_traceback(monkeypatch):
     with pytest.raises(ZeroDivisionError):
         raising(monkeypatch, ZeroDivisionError())
-    with pytest.raises(PermissionError):
-        raising(monkeypatch, PermissionError(13, "Permission denied"))
+    with pytest.raises(FileNotFoundError):
+        raising(monkeypatch, FileNotFoundError(2, "No such file", "x"))
+
+
+@pytest.mark.parametrize(("number", "words"), [(13, "permission denied"), (36, "too long")])
+def test_what_the_system_refuses_is_one_message(monkeypatch, capsys, number, words):
+    assert raising(monkeypatch, OSError(number, "no", "photo.png")) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("relight3d: photo.png: ")
+    assert words in said
 
 
 @pytest.mark.parametrize(
@@ -112,6 +120,7 @@ def test_mistakes_of_ours_keep_their_traceback(monkeypatch):
     [
         ["train", "missing", "--out", "run"],
         ["train", "missing", "--out", "run", "--preset", "no_such_preset"],
+        ["train", "missing", "--out", "run", "--preset", "missing" * 100 + ".yaml"],
         ["decompose", "missing"],
         ["render", "missing", "--out", "pictures"],
         ["export", "missing", "--out", "f.ply"],

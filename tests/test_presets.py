@@ -116,3 +116,21 @@ def test_too_large_or_not_text(tmp_path):
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_preset(str(path))
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf", "-.inf"])
+def test_numbers_that_are_none_are_refused(tmp_path, value):
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"decomposition:\n  light_rate: {value}\n")
+    with pytest.raises(ConfigurationError, match=r"decomposition\.light_rate.*(finite|positive)"):
+        load_preset(str(path))
+    path.write_text(f"field:\n  growth: {value}\n")
+    with pytest.raises(ConfigurationError, match=r"field\.growth.*(finite|not negative)"):
+        load_preset(str(path))
+
+
+def test_a_key_given_twice_is_refused(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("seed: 1\nfield:\n  steps: 5\n  steps: 6\n")
+    with pytest.raises(ConfigurationError, match=r"'steps' is given twice.*line 4"):
+        load_preset(str(path))

@@ -11,11 +11,13 @@ from relight3d.capture.poses import centers_of
 from relight3d.capture.source import MIN_TRAIN_VIEWS
 from relight3d.core.errors import CaptureError
 from relight3d.core.views import Capture, View
-from relight3d.files.images import image_info, image_size, read_image
+from relight3d.files.images import SUFFIXES, image_info, image_size, read_image
 
 SAME_PLACE = 1e-6
 """Camera distance, in units of the camera cloud's size, below which two are in one place."""
 _PROBED_PHOTOS = 3
+_LEAST_SIZE = 1e-12
+_ROUNDING = 1e-9
 
 
 def checked(capture: Capture) -> Capture:
@@ -41,6 +43,7 @@ def checked(capture: Capture) -> Capture:
     _check_places(capture, views)
     for view in views:
         _check_mask(view)
+        _check_truth(view)
     return dataclasses.replace(capture, views=views)
 
 
@@ -100,10 +103,25 @@ def _check_mask(view: View) -> None:
         )
 
 
+def _check_truth(view: View) -> None:
+    """Found here and not by the scores, after hours of fitting."""
+    for name, path in view.truth.items():
+        if path.suffix.lower() not in SUFFIXES:
+            continue
+        size = image_size(path)
+        if size != (view.width_px, view.height_px):
+            raise CaptureError(
+                f"The map {path} ({name}) is {size[0]} x {size[1]} pixels, its photo "
+                f"{view.image_path.name} is {view.width_px} x {view.height_px}. Restore it, or "
+                "remove it to go without its score."
+            )
+
+
 def _check_places(capture: Capture, views: Sequence[View]) -> None:
     centers = centers_of(views)
     size = float(np.linalg.norm(centers - centers.mean(0), axis=1).max())
-    if size <= SAME_PLACE * max(1.0, float(np.abs(centers).max())):
+    # Georeferenced cameras stand close together far from the origin: only rounding is no distance.
+    if size <= max(_LEAST_SIZE, _ROUNDING * float(np.abs(centers).max())):
         raise CaptureError(
             f"All {len(views)} cameras of {capture.root} are in one place, so nothing about depth "
             "can be seen. The poses are wrong, or the camera only turned: move it between photos."

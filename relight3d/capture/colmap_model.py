@@ -13,7 +13,7 @@ from relight3d.capture.colmap_files import (
     read_images,
     read_model_points,
 )
-from relight3d.capture.poses import checked_rigid
+from relight3d.capture.poses import MAX_COORDINATE, checked_rigid
 from relight3d.capture.source import Lens, Source, lens_of, natural_key, pinhole
 from relight3d.core.errors import CaptureError
 from relight3d.core.views import Capture, View
@@ -90,7 +90,10 @@ def read_colmap(root: Path, folder: Path) -> Source:
 
 
 def _has_points(folder: Path) -> bool:
-    return any((folder / f"points3D.{suffix}").is_file() for suffix in ("bin", "txt"))
+    """An empty points3D.txt is how known poses are given to COLMAP."""
+    files = [folder / f"points3D.{suffix}" for suffix in ("bin", "txt")]
+    found = next((path for path in files if path.is_file()), None)
+    return found is not None and (found.suffix == ".bin" or found.stat().st_size > 0)
 
 
 def lens_from_colmap(
@@ -122,7 +125,8 @@ def good_points(
 
     Where few are, those seen by two photos count as well.
     """
-    sound = np.isfinite(points.xyz).all(-1) & (points.error_px <= _MAX_REPROJECTION_ERROR_PX)
+    near = (np.abs(points.xyz) <= MAX_COORDINATE).all(-1)  # not if NaN
+    sound = near & (points.error_px <= _MAX_REPROJECTION_ERROR_PX)
     for least in (_MIN_TRACK, 2):
         kept = sound & (points.track_length >= least)
         if kept.sum() >= _ENOUGH_POINTS:

@@ -1,12 +1,14 @@
 """Typed fields out of untrusted JSON: the right kind and range, or a message naming the field."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import overload
 
 from relight3d.core.errors import CaptureError
 
 _REQUIRED = object()
+_PLAIN_NAME = re.compile(r'(?![. ])[^/\\:*?"<>|\x00-\x1f]{1,100}')
 
 
 @overload
@@ -73,6 +75,25 @@ def text(record: Mapping, key: str, where: str, default: str | None = None) -> s
         return default
     if not isinstance(value, str):
         raise CaptureError(f"{where}: '{key}' is {str(value)[:60]!r}, a text is needed.")
+    if any("\ud800" <= letter <= "\udfff" for letter in value):  # half of a character
+        raise CaptureError(
+            f"{where}: '{key}' is {value[:60]!r}, which is no Unicode. Mend the file."
+        )
+    return value
+
+
+def plain_name(value: str, where: str) -> str:
+    """A name that files are called after, with no way out of their folder.
+
+    Raises:
+        CaptureError: Empty, longer than 100 characters, hidden, or with slashes or control
+            characters.
+    """
+    if not _PLAIN_NAME.fullmatch(value):
+        raise CaptureError(
+            f"{where}: the light {value[:60]!r} cannot be the name of a file. Name it with 1 to "
+            '100 characters, not beginning with a dot, none of them / \\ : * ? " < > |.'
+        )
     return value
 
 

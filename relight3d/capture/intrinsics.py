@@ -67,6 +67,8 @@ def _focal(fields: Mapping, width: int, height: int, where: str) -> tuple[float,
 
 def _lens(fields: Mapping, where: str) -> Lens | None:
     model = (text(fields, "camera_model", where) or "OPENCV").upper()
+    if not isinstance(fields.get("is_fisheye", False), bool):
+        raise CaptureError(f"{where}: 'is_fisheye' is neither true nor false. Mend the file.")
     fisheye = model in _FISHEYE or fields.get("is_fisheye") is True
     if not fisheye and model not in _POLYNOMIAL:
         raise CaptureError(

@@ -42,5 +42,5 @@ class ImportOptions:
             )
         if not 3 <= self.frames <= 5000:
             raise ConfigurationError(f"--frames must be from 3 to 5000, got {self.frames}.")
-        if self.seed < 0:
-            raise ConfigurationError(f"--seed must be 0 or more, got {self.seed}.")
+        if not 0 <= self.seed < 2**31:
+            raise ConfigurationError(f"--seed must be in [0, 2^31), got {self.seed}.")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from relight3d.capture.poses import MAX_COORDINATE
 from relight3d.core.errors import FileFormatError
 from relight3d.files.atomic import atomic_file
 from relight3d.files.reading import read_whole
@@ -59,8 +60,10 @@ def read_points(path: Path) -> tuple[Float[np.ndarray, "p 3"], Float[np.ndarray,
             raise FileFormatError(f"{_WHAT} {path} is cut off. Export it again.")
         table = np.frombuffer(body, record, count)
     xyz = np.stack([table[axis] for axis in "xyz"], -1).astype(np.float64)
-    if not np.isfinite(xyz).all():
-        raise FileFormatError(f"{_WHAT} {path} has NaN or infinite positions. Export it again.")
+    if not (np.abs(xyz) <= MAX_COORDINATE).all():
+        raise FileFormatError(
+            f"{_WHAT} {path} has NaN, infinite or absurdly far positions. Export it again."
+        )
     return xyz, _colors(table, count)
 
 

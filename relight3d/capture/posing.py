@@ -20,6 +20,7 @@ from relight3d.files.exif import Exif, read_exif
 from relight3d.files.images import SUFFIXES, Image, read_image, read_mask, write_image, write_png
 
 _POSING_PX = 1600
+_LEAST_PX = 32
 _HIGHLIGHT_QUANTILE = 0.99
 
 
@@ -110,6 +111,11 @@ def _prepared(path: Path, mask_path: Path | None, copies: Path, name: str) -> _P
     """Decode, reduce and write the upright 8-bit copy that is matched."""
     image = read_image(path)
     size = (image.pixels.shape[1], image.pixels.shape[0])
+    if min(size) < _LEAST_PX:  # the feature detector crashes on the smallest
+        raise CaptureError(
+            f"The photo {path} is {size[0]} x {size[1]} pixels, too small to find its pose; "
+            f"{_LEAST_PX} are needed on each side. Remove it, or give larger photos."
+        )
     work_size = reduced_size(*size, _POSING_PX)
     pixels = resized(_displayable(image), work_size)
     write_image(copies / name, Image(pixels, None, "srgb", 8))

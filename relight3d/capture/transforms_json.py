@@ -10,10 +10,10 @@ from typing import cast
 
 import numpy as np
 
-from relight3d.capture.fields import number, records, table, text, texts, vector
+from relight3d.capture.fields import number, plain_name, records, table, text, texts, vector
 from relight3d.capture.intrinsics import frame_intrinsics
 from relight3d.capture.points_ply import read_points
-from relight3d.capture.poses import checked_rigid, from_opengl
+from relight3d.capture.poses import MAX_COORDINATE, checked_rigid, from_opengl
 from relight3d.capture.source import Lens, Source
 from relight3d.core.errors import CaptureError
 from relight3d.core.types import PointLight
@@ -30,6 +30,8 @@ from relight3d.files.safety import read_json, resolve_inside
 
 FORMAT_KEY = "relight3d_capture"
 FORMAT_VERSION = 1
+MAX_INTENSITY = 1e24
+"""Of a point light, in W/sr: what 1 W/m^2 at `MAX_COORDINATE` takes."""
 _SPLIT_FILES = {"train": "transforms_train.json", "test": "transforms_test.json"}
 _MAPS = ("albedo", "normal", "roughness", "metallic")
 
@@ -82,10 +84,7 @@ def read_transforms(root: Path, files: Mapping[Split | None, Path]) -> Source:
         points=xyz,
         points_rgb=rgb,
         capture_from_source=_similarity(content, root) if own else Similarity(),
-        environments={
-            name: resolve_inside(root, str(file), "environments")
-            for name, file in table(content, "environments", str(root)).items()
-        },
+        environments=_environments(root, content),
     )
     return Source(capture, lenses, layout="transforms.json", is_normalised=own)
 
@@ -182,20 +181,27 @@ def _light(frame: Mapping, where: str) -> ViewLight:
         return ViewLight()
     record = table(frame, "light", where)
     points = records(record, "points", where) if "points" in record else []
+    named = None
+    if record.get("environment", "") is not None:
+        named = plain_name(text(record, "environment", where) or SHARED_ENVIRONMENT, where)
     return ViewLight(
-        environment=text(record, "environment", where, SHARED_ENVIRONMENT)
-        if record.get("environment", "") is not None else None,
-        rotation_rad=number(record, "rotation_rad", where, default=0.0),
+        environment=named,
+        rotation_rad=number(record, "rotation_rad", where, default=0.0, low=-1e3, high=1e3),
         points=tuple(
             _point(vector(p, "position", where), vector(p, "intensity_linear", where), where)
             for p in points
         ),
-    )  # fmt: skip
+    )
 
 
 def _point(position: tuple, intensity: tuple, where: str) -> PointLight:
     if min(intensity) < 0:
         raise CaptureError(f"{where}: a point light has the negative intensity {intensity}.")
+    if max(map(abs, position)) > MAX_COORDINATE or max(intensity) > MAX_INTENSITY:
+        raise CaptureError(
+            f"{where}: a point light lies at {position} with the intensity {intensity}; up to "
+            f"{MAX_COORDINATE:g} units away and {MAX_INTENSITY:g} W/sr are read. Mend the file."
+        )
     return PointLight(position, intensity)
 
 
@@ -207,15 +213,42 @@ def _truth(root: Path, picture: Path, frame: Mapping, where: str) -> dict[str, P
     }
     beside = {key: picture.with_name(f"{picture.stem}_{key}.png") for key in _MAPS}
     beside["depth"] = picture.with_name(f"{picture.stem}_depth.npy")
-    found = {key: path for key, path in {**beside, **named}.items() if path.is_file()}
+    for key, path in named.items():
+        if not path.is_file():
+            raise CaptureError(
+                f"{where}, truth: the map {path} does not exist. Restore it, or take {key[:60]!r} "
+                "out."
+            )
+    found = {key: path for key, path in beside.items() if path.is_file()} | named
     for path in found.values():
         resolve_inside(root, str(path.relative_to(Path(root).resolve())), f"{where}, truth")
     return found
 
 
-def _points(root: Path, named: str) -> tuple[np.ndarray | None, np.ndarray | None]:
+def _environments(root: Path, content: Mapping) -> dict[str, Path]:
+    """Environment maps that came with the capture, by the name of their light."""
+    where = f"{root}, environments"
+    named = table(content, "environments", str(root))
+    found = {}
+    for name in named:
+        path = resolve_inside(root, text(named, name, where) or "", where)
+        if not path.is_file():
+            raise CaptureError(
+                f"{where}: the environment map {path} does not exist. Restore it, or take "
+                f"{name[:60]!r} out."
+            )
+        found[plain_name(name, where)] = path
+    return found
+
+
+def _points(root: Path, named: str) -> tuple[np.ndarray, np.ndarray]:
     path = resolve_inside(root, named, "ply_file_path")
-    return read_points(path) if path.is_file() else (None, None)
+    if not path.is_file():
+        raise CaptureError(
+            f"{root}, ply_file_path: the point file {path} does not exist. Restore it, or take "
+            "ply_file_path out."
+        )
+    return read_points(path)
 
 
 def _check_version(content: Mapping, root: Path) -> None:

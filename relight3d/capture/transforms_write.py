@@ -23,6 +23,7 @@ from relight3d.capture.transforms_json import FORMAT_KEY, FORMAT_VERSION
 from relight3d.capture.undistort import Undistorter, reduced_size, resized, scaled_intrinsics
 from relight3d.core.views import Capture, View, ViewLight
 from relight3d.files.atomic import atomic_file
+from relight3d.files.environment import read_environment
 from relight3d.files.images import (
     Image,
     is_stored_upright,
@@ -45,7 +46,7 @@ def write_capture(
         max_size_px: Larger photos, with masks and truth, are reduced.
 
     Raises:
-        FileFormatError: A photo or mask that cannot be decoded.
+        FileFormatError: A photo, mask or environment map that cannot be decoded.
         OutputError: A file that cannot be written.
     """
     straight: dict[tuple, Undistorter] = {}
@@ -64,7 +65,7 @@ def write_capture(
         write_points(folder / "sparse_pc.ply", capture.points, capture.points_rgb)
         content["ply_file_path"] = "sparse_pc.ply"
     content["environments"] = {
-        name: _copied(path, folder / "envmaps" / path.name) for name, path in
+        name: _copied_light(path, folder / "envmaps") for name, path in
         capture.environments.items()
     }  # fmt: skip
     with atomic_file(folder / "transforms.json") as temporary:
@@ -187,6 +188,11 @@ def _write_truth(folder: Path, view: View, name: str, max_size_px: int) -> dict[
         else:
             written[key] = _copied(path, target)
     return written
+
+
+def _copied_light(path: Path, folder: Path) -> str:
+    read_environment(path)  # a damaged map is refused here
+    return _copied(path, folder / path.name)
 
 
 def _copied(path: Path, target: Path) -> str:

@@ -33,7 +33,18 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Command -> module of this package that has `run_NAME(arguments)`, and what it does."""
 
 SUCCESS, FAILURE, BAD_INPUT = 0, 1, 2
-_FULL_DISK = (errno.ENOSPC, errno.EDQUOT)
+_MENDABLE = {
+    errno.ENOSPC: "the disk is full. Free some space and try again.",
+    errno.EDQUOT: "the disk quota is used up. Free some space and try again.",
+    errno.EFBIG: "the file became larger than this system allows. Choose another place.",
+    errno.EACCES: "permission denied. Change its permissions, or work with a copy.",
+    errno.EPERM: "permission denied. Change its permissions, or work with a copy.",
+    errno.EROFS: "the disk is read-only. Choose another place.",
+    errno.ENAMETOOLONG: "the name is too long. Choose a shorter one.",
+    errno.ELOOP: "its links lead in a circle. Mend them.",
+    errno.EIO: "the disk reports an error. Check the disk.",
+}
+"""What the system refuses and the user can mend, where no room has a better message."""
 
 
 def main() -> None:
@@ -70,9 +81,9 @@ def _run_command(name: str, arguments: list[str]) -> int:
         print(f"\n{error or 'Interrupted.'}", file=sys.stderr)
         return getattr(error, "exit_code", 130)
     except OSError as error:
-        if error.errno not in _FULL_DISK:
+        if error.errno not in _MENDABLE:
             raise
-        return _complain(f"The disk is full ({error.filename}). Free some space and try again.")
+        return _complain(f"{error.filename or 'A file'}: {_MENDABLE[error.errno]}")
     return SUCCESS
 
 

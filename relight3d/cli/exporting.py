@@ -55,7 +55,7 @@ def run_export(arguments: list[str]) -> None:
                 format=parsed.format,
                 frame=parsed.frame,
                 env=parsed.env,
-                env_rotation_rad=math.radians(parsed.env_rotation_deg),
+                env_rotation_rad=math.radians(math.fmod(parsed.env_rotation_deg, 360.0)),
                 light=parsed.light,
                 backend=parsed.backend,
             )

@@ -66,7 +66,7 @@ def run_render(arguments: list[str]) -> None:
             out=parsed.out,
             views=parsed.views,
             env=parsed.env,
-            env_rotation_rad=math.radians(parsed.env_rotation_deg),
+            env_rotation_rad=math.radians(math.fmod(parsed.env_rotation_deg, 360.0)),
             albedo_gain=parsed.albedo_gain,
             aovs=tuple(name.strip() for name in parsed.aovs.split(",") if name.strip()),
             exr=parsed.exr,

@@ -63,7 +63,8 @@ def run_fit(arguments: list[str]) -> None:
 
 
 def _run(command: str, arguments: list[str]) -> None:
-    preset = early_value(arguments, "--preset") or DEFAULT_PRESET
+    preset = early_value(arguments, "--preset")
+    preset = DEFAULT_PRESET if preset is None else preset
     parsed = parse(command, TrainArguments, arguments, {"config": load_preset(preset)})
 
     from relight3d.pipeline.loop import Cadence

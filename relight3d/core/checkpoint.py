@@ -64,6 +64,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             f"There is no checkpoint {path}. Give the folder of a run that was started before."
         )
     try:
+        path.open("rb").close()  # the library calls every refusal a missing file
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             version = _record(path, header)["version"]

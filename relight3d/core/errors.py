@@ -29,5 +29,9 @@ class CheckpointError(Relight3dError):
     """A run folder or checkpoint is cut off, of another version, or of another configuration."""
 
 
+class DivergedError(Relight3dError):
+    """A fit has run into NaN or infinity."""
+
+
 class OutputError(Relight3dError):
     """A result could not be written (disk full, no permission); nothing half written is left."""

@@ -27,6 +27,7 @@ _ADVICE = {
     errno.ENOTDIR: "A part of that path is a file: choose another place.",
     errno.ENAMETOOLONG: "Choose a shorter name.",
 }
+_ONLY_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextlib.contextmanager
@@ -152,12 +153,27 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
+def _is_about(error: OSError, path: Path) -> bool:
+    """Whether the target was refused, and not a source that was read to fill it."""
+    if error.filename is None or error.errno in _ONLY_OF_WRITING:
+        return True
+    target, name = Path(os.path.realpath(path)), Path(os.fsdecode(error.filename))
+    own = f".{target.stem[:100]}."
+    return (
+        name in (path, target, *target.parents)
+        or target in name.parents
+        or any(part.startswith(own) and ".partial" in part for part in name.parts)
+    )
+
+
 @contextlib.contextmanager
 def _reported(path: Path) -> Iterator[None]:
     """Turn an operating system's refusal into a message with what to do."""
     try:
         yield
     except OSError as error:
+        if not _is_about(error, path):
+            raise
         reason = error.strerror or str(error)
         advice = _ADVICE.get(error.errno or 0, "Check the path and the disk.")
         raise OutputError(

@@ -13,6 +13,8 @@ from relight3d.files.atomic import atomic_file
 from relight3d.files.reading import check_picture_size, read_whole
 
 _WHAT = "The environment map"
+MAX_RADIANCE = 1e12
+"""Far brighter than the sun in any unit; sums over a map must stay finite."""
 _EIGHT_BIT = {
     b"\x89PNG": "a PNG", b"\xff\xd8\xff": "a JPEG", b"RIFF": "a WebP", b"BM": "a BMP",
     b"GIF8": "a GIF", b"II*\x00": "a TIFF", b"MM\x00*": "a TIFF",
@@ -85,8 +87,8 @@ def _check_aspect(path: Path, width_px: int, height_px: int) -> None:
 
 
 def _check_values(path: Path, pixels: Float[np.ndarray, "H W 3"]) -> None:
-    bad = ~np.isfinite(pixels).all(-1)
-    kind = "NaN or infinite"
+    bad = ~(pixels <= MAX_RADIANCE).all(-1)
+    kind = f"NaN, infinite or over {MAX_RADIANCE:g}"
     if not bad.any():
         bad, kind = (pixels < 0).any(-1), "negative"
     if bad.any():

@@ -25,7 +25,7 @@ def resolve_inside(root: Path, relative: str, named_by: str) -> Path:
         FileFormatError: An absolute path, or one that leads out by '..' or by a link.
     """
     problem = None
-    if not relative or "\0" in relative or len(relative) > 1024:
+    if not _is_usable(relative):
         problem = "is not a usable path"
     elif PurePosixPath(relative).is_absolute() or PureWindowsPath(relative).drive:
         problem = "is absolute"
@@ -44,6 +44,15 @@ def resolve_inside(root: Path, relative: str, named_by: str) -> Path:
         "For safety only files inside the capture are read: copy the file there and name it "
         "relative to the folder."
     )
+
+
+def _is_usable(relative: str) -> bool:
+    """Whether a file system could take it: no name over 255 bytes, no half characters."""
+    try:
+        names = relative.replace("\\", "/").encode().split(b"/")
+    except UnicodeEncodeError:
+        return False
+    return 0 < len(relative) <= 1024 and "\0" not in relative and max(map(len, names)) <= 255
 
 
 def read_json(path: Path) -> dict:

@@ -2,14 +2,14 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from relight3d.backends.interface import Rasterizer
-from relight3d.capture import load_photos
 from relight3d.core.job import Job
+from relight3d.core.photos import Photo
 from relight3d.core.types import Asset
 from relight3d.core.views import Capture
 from relight3d.files.environment import write_environment
@@ -30,6 +30,8 @@ class Flow:
 
     run: RunFolder
     capture: Capture
+    photos: Sequence[Photo]
+    """Its training photos."""
     config: TrainConfig
     settings: dict[str, Any]
     rasterize: Rasterizer
@@ -40,7 +42,7 @@ class Flow:
     ) -> None:
         """Do every stage that is not done yet, then score and report if `review`."""
         self.run.update_record({"machine": describe_machine(), "status": "running"})
-        photos = load_photos(self.capture.split("train"))
+        photos = self.photos
         with stop_request() as stop:
             fit = stages.fit_job(self.capture, photos, self.config, self.rasterize, start)
             self._finish(fit, fit_settings(self.settings), stop)

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from relight3d.core.checkpoint import load_checkpoint, require_same_settings, save_checkpoint
+from relight3d.core.errors import ConfigurationError, DivergedError
 from relight3d.core.job import Job
 from relight3d.core.progress import Progress
 from relight3d.pipeline.loss_log import LossLog
@@ -22,6 +25,13 @@ class Cadence:
 
     seconds: float = 20.0
     steps: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would never be due."""
+        if not self.seconds >= 0:
+            raise ConfigurationError(
+                f"--checkpoint-seconds must be 0 or more, got {self.seconds}. 20 is usual."
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +69,7 @@ def run_job(
         Interrupted: A stop was asked for; the checkpoint holds all steps done.
         CheckpointError: The checkpoint is damaged or was made with other settings.
         OutputError: A checkpoint could not be written.
+        DivergedError: The state holds NaN or infinity; an earlier checkpoint is as it was.
     """
     reset_peak_memory()
     state = _State(job, checkpoint, settings)
@@ -101,6 +112,17 @@ def check_continues(checkpoint: Path, settings: Mapping[str, Any]) -> None:
         require_same_settings(checkpoint, settings, meta.get("settings", {}), ADVICE)
 
 
+def _check_finite(job: Job, tensors: Mapping[str, Tensor]) -> None:
+    """Keep the last good checkpoint when a job has gone astray."""
+    bad = [n for n, t in tensors.items() if t.is_floating_point() and not t.isfinite().all()]
+    if bad:
+        raise DivergedError(
+            f"'{job.name}' has diverged: by step {job.steps_done} of {job.total_steps}, "
+            f"{', '.join(bad[:5])} hold NaN or infinity. Nothing of it was saved. Check the poses, "
+            "sizes and lights of the capture; lower the rates if you raised them."
+        )
+
+
 class _State:
     """What a checkpoint holds beside the job's own tensors."""
 
@@ -111,7 +133,8 @@ class _State:
         self._memory_before: dict[str, float] = {}
 
     def save(self) -> None:
-        job = self._job
+        job, tensors = self._job, self._job.state_tensors()
+        _check_finite(job, tensors)
         meta = {
             "job": job.name,
             "steps_done": job.steps_done,
@@ -121,7 +144,7 @@ class _State:
             "peak_memory_mb": self._memory(),
             "log": self.log.state(),
         }
-        save_checkpoint(self._path, job.state_tensors(), meta)
+        save_checkpoint(self._path, tensors, meta)
 
     def load(self) -> None:
         tensors, meta = load_checkpoint(self._path)

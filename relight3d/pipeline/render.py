@@ -21,7 +21,7 @@ from relight3d.pipeline.config import BackendName
 from relight3d.pipeline.drawing import Gain, Light, Maps, Painter, device_of, lights_vary
 from relight3d.pipeline.machine import prepare_torch
 from relight3d.pipeline.run_folder import RunFolder
-from relight3d.pipeline.run_settings import INPUTS
+from relight3d.pipeline.run_settings import origin_of
 from relight3d.view.camera_file import read_camera_file
 from relight3d.view.cameras import turntable
 from relight3d.view.frames import AOVS, Aov, frame_path, save_frames
@@ -124,8 +124,8 @@ def checked_aovs(names: tuple[str, ...], asset: Asset) -> tuple[Aov, ...]:
 
 def capture_of(run: RunFolder) -> Capture:
     """The capture a run was made from."""
-    config = run.read_config()
-    return capture_room.load(Path(config["capture_path"]), config["settings"][INPUTS]["hold_out"])
+    origin = origin_of(run)
+    return capture_room.load(origin.capture, origin.hold_out)
 
 
 def shots_of(request: RenderRequest, capture: Capture) -> list[Shot]:
@@ -142,7 +142,10 @@ def shots_of(request: RenderRequest, capture: Capture) -> list[Shot]:
     if request.views == "turntable":
         path = turntable(cameras_of(same_size(capture.split("train"))), request.frames)
     elif Path(request.views).is_file():
-        path = read_camera_file(Path(request.views), capture.capture_from_source)
+        first = capture.views[0]
+        path = read_camera_file(
+            Path(request.views), capture.capture_from_source, (first.width_px, first.height_px)
+        )
     else:
         raise ConfigurationError(
             f"--views {request.views} is neither test, train nor turntable, nor a file of cameras "

@@ -11,12 +11,12 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from pathlib import Path
 from typing import Any, Literal
 
 from relight3d.core.checkpoint import require_same_settings
-from relight3d.core.errors import CheckpointError, OutputError
+from relight3d.core.errors import CheckpointError, OutputError, Relight3dError
 from relight3d.files.atomic import atomic_file
 
 try:
@@ -27,6 +27,7 @@ except ImportError:  # Windows: two runs in one folder are then not noticed
 Mode = Literal["new", "resume", "overwrite"]
 OWN_NAMES = {"config.json", "run.json", "losses.json", "checkpoints", "asset.safetensors",
              "environment", "metrics.json", "report.html", ".lock"}  # fmt: skip
+_PLACES = ("capture_path", "start_path")
 
 
 class RunFolder:
@@ -57,7 +58,14 @@ class RunFolder:
 
     def read_record(self) -> dict[str, Any]:
         """What happened so far; empty before the first stage has ended."""
-        return self._read(self.record_path) if self.record_path.exists() else {}
+        if not self.record_path.exists():
+            return {}
+        record = self._read(self.record_path)
+        if not isinstance(record.get("stages", {}), dict):
+            raise CheckpointError(
+                f"{self.record_path}: 'stages' is no object. {self._mend(self.record_path)}"
+            )
+        return record
 
     def update_record(self, changes: Mapping[str, Any]) -> None:
         """Merge into run.json, one level deep."""
@@ -84,12 +92,15 @@ class RunFolder:
         try:
             content = json.loads(path.read_text())
         except (OSError, ValueError, RecursionError) as error:
-            raise CheckpointError(
-                f"{path} cannot be read ({error}); the run is damaged."
-            ) from error
+            raise CheckpointError(f"{path} cannot be read ({error}). {self._mend(path)}") from error
         if not isinstance(content, dict):
-            raise CheckpointError(f"{path} is not a record of a run; the run is damaged.")
+            raise CheckpointError(f"{path} is not a record of a run. {self._mend(path)}")
         return content
+
+    def _mend(self, path: Path) -> str:
+        if path == self.config_path:
+            return "The run is damaged: restore the file, or train again with --overwrite."
+        return "It only tells what happened: remove it, and continue the run with --resume."
 
 
 @contextlib.contextmanager
@@ -109,19 +120,27 @@ def open_run(
         OutputError: The folder is in use, holds something else, or cannot be written.
         CheckpointError: The run to resume has other settings.
     """
-    if path.exists() and not path.is_dir():
-        raise OutputError(f"--out {path} is a file. Name a folder that does not exist yet.")
     try:
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"--out {path} is a file. Name a folder that does not exist yet.")
+        is_new = not path.exists()
         path.mkdir(parents=True, exist_ok=True)
         with _locked(path):
             run = RunFolder(path)
             _prepare(run, settings, mode)
             (path / "checkpoints").mkdir(exist_ok=True)
-            if not run.config_path.exists():
-                write_json(run.config_path, {"settings": dict(settings), **about})
-            yield run
+            is_first = not run.config_path.exists()
+            _note_origin(run, settings, about)
+            try:
+                yield run
+            except Relight3dError:
+                if is_first and not any((path / "checkpoints").iterdir()):
+                    _clear(run)  # nothing to resume
+                    if is_new:
+                        path.rmdir()
+                raise
     except OSError as error:
-        if error.filename is None or not str(error.filename).startswith(str(path)):
+        if not _is_about(error, path):
             raise
         raise OutputError(
             f"Could not write in the run folder {path}: {error.strerror}. "
@@ -139,8 +158,27 @@ def hold_run(path: Path) -> Iterator[RunFolder]:
     """
     run = RunFolder(path)
     run.read_config()
-    with _locked(path):
-        yield run
+    try:
+        with _locked(path):
+            yield run
+    except OSError as error:
+        if not _is_about(error, path):
+            raise
+        raise OutputError(
+            f"Could not write in the run folder {path}: {error.strerror}. Free some space, or mend "
+            "its permissions."
+        ) from error
+
+
+def _note_origin(run: RunFolder, settings: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Write config.json; in a run that is resumed, note where its capture lies by now."""
+    if not run.config_path.exists():
+        write_json(run.config_path, {"settings": dict(settings), **about})
+        return
+    known = run.read_config()
+    moved = {name: about[name] for name in _PLACES if name in about}
+    if {name: known.get(name) for name in moved} != moved:
+        write_json(run.config_path, {**known, **moved})
 
 
 def _prepare(run: RunFolder, settings: Mapping[str, Any], mode: Mode) -> None:
@@ -166,8 +204,20 @@ def _prepare(run: RunFolder, settings: Mapping[str, Any], mode: Mode) -> None:
             "--overwrite to replace it, or name another folder."
         )
     elif begun:
-        for name in OWN_NAMES - {".lock"}:
-            remove(run.path / name)
+        _clear(run, keep={".lock"})
+
+
+def _clear(run: RunFolder, keep: Set[str] = frozenset()) -> None:
+    for name in OWN_NAMES - keep:
+        remove(run.path / name)
+
+
+def _is_about(error: OSError, path: Path) -> bool:
+    """Whether the system refused this folder, something in it, or a folder it is in."""
+    if error.filename is None:
+        return False
+    name = Path(os.fsdecode(error.filename))
+    return name == path or path in name.parents or name in path.parents
 
 
 def remove(path: Path) -> None:

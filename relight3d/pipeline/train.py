@@ -7,13 +7,15 @@ from typing import Literal
 from relight3d import capture as capture_room
 from relight3d.backends.registry import get_rasterizer
 from relight3d.core.errors import CheckpointError
+from relight3d.core.views import Capture
 from relight3d.decomposition.config import DecompositionConfig
+from relight3d.files.environment import read_environment
 from relight3d.pipeline.config import TrainConfig
 from relight3d.pipeline.flow import Flow
 from relight3d.pipeline.loop import Cadence, check_continues
 from relight3d.pipeline.machine import installed_versions, prepare_torch
 from relight3d.pipeline.run_folder import Mode, RunFolder, hold_run, open_run, remove, write_json
-from relight3d.pipeline.run_settings import INPUTS, run_settings, stored_config
+from relight3d.pipeline.run_settings import origin_of, run_settings, stored_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,16 +44,29 @@ def train(request: TrainRequest) -> RunFolder:
     prepare_torch()
     rasterize = get_rasterizer(request.config.backend)
     capture = capture_room.load(request.capture, request.hold_out)
+    if request.review:
+        check_lights(capture)
     settings = run_settings(request.config, capture, request.hold_out, request.start)
     about = {
         "capture_path": str(request.capture.resolve()),
         "start_path": None if request.start is None else str(request.start.resolve()),
         "versions": installed_versions(),
     }
+    photos = capture_room.load_photos(capture.split("train"))
     with open_run(request.out, settings, request.mode, about) as run:
-        flow = Flow(run, capture, request.config, settings, rasterize, request.cadence)
+        flow = Flow(run, capture, photos, request.config, settings, rasterize, request.cadence)
         flow.run_to(request.last_stage, request.start, request.review)
     return run
+
+
+def check_lights(capture: Capture) -> None:
+    """Refuse damaged environment maps now, not when the scores ask for them.
+
+    Raises:
+        FileFormatError: A map of the capture cannot be used.
+    """
+    for path in capture.environments.values():
+        read_environment(path)
 
 
 def decompose_run(
@@ -65,21 +80,21 @@ def decompose_run(
     """
     prepare_torch()
     with hold_run(path) as run:
-        known = run.read_config()
         train_config = dataclasses.replace(stored_config(path), decomposition=config)
-        inputs = known["settings"][INPUTS]
+        origin = origin_of(run)
         if not run.read_record().get("stages", {}).get("fit"):
             raise CheckpointError(
                 f"The run {path} has no finished fit. Finish it: `relight3d fit ... --resume`."
             )
-        capture = capture_room.load(Path(known["capture_path"]), inputs["hold_out"])
-        start = None if known["start_path"] is None else Path(known["start_path"])
-        settings = run_settings(train_config, capture, inputs["hold_out"], start)
+        capture = capture_room.load(origin.capture, origin.hold_out)
+        check_lights(capture)
+        settings = run_settings(train_config, capture, origin.hold_out, origin.start)
+        photos = capture_room.load_photos(capture.split("train"))
         if overwrite:
             remove(run.checkpoint_path("decompose"))
         check_continues(run.checkpoint_path("decompose"), settings)
-        write_json(run.config_path, {**known, "settings": settings})
+        write_json(run.config_path, {**run.read_config(), "settings": settings})
         rasterize = get_rasterizer(train_config.backend)
-        flow = Flow(run, capture, train_config, settings, rasterize, cadence)
-        flow.run_to("decompose", start, review=True)
+        flow = Flow(run, capture, photos, train_config, settings, rasterize, cadence)
+        flow.run_to("decompose", origin.start, review=True)
     return run

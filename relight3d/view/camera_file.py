@@ -17,6 +17,7 @@ from relight3d.files.safety import read_json
 
 _WHAT = "The camera file"
 _MAX_CAMERAS = 100_000
+_MAX_COORDINATE = 1e12
 
 
 def read_camera_file(
@@ -80,11 +81,11 @@ def _world_to_camera(
 ) -> Float[np.ndarray, "4 4"]:
     try:
         matrix = np.array(value, np.float64).reshape(4, 4)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise FileFormatError(f"{_WHAT} {where}: the pose is not a 4 x 4 matrix.") from error
     rotation = matrix[:3, :3]
     if (
-        not np.isfinite(matrix).all()
+        not (np.abs(matrix) <= _MAX_COORDINATE).all()  # nor NaN
         or np.abs(rotation.T @ rotation - np.eye(3)).max() > 1e-3
         or np.linalg.det(rotation) < 0
         or np.abs(matrix[3] - (0, 0, 0, 1)).max() > 1e-6
@@ -103,12 +104,13 @@ def _frame_intrinsics(
 ) -> tuple[Float[np.ndarray, "3 3"], tuple[int, int]]:
     width, height = _size(fields, "w", "h", where)
     if "fl_x" in fields:
-        fx = _positive(fields, "fl_x", where)
-        fy = _positive(fields, "fl_y", where) if "fl_y" in fields else fx
+        fx = _number(fields, "fl_x", where, 1e-3 * width, 1e4 * width)
+        fy = _number(fields, "fl_y", where, 1e-3 * height, 1e4 * height) if "fl_y" in fields else fx
     else:
-        fx = fy = 0.5 * width / math.tan(0.5 * _positive(fields, "camera_angle_x", where, math.pi))
-    cx = _positive(fields, "cx", where) if "cx" in fields else width / 2
-    cy = _positive(fields, "cy", where) if "cy" in fields else height / 2
+        angle = _number(fields, "camera_angle_x", where, 1e-4, math.pi - 1e-4)
+        fx = fy = 0.5 * width / math.tan(0.5 * angle)
+    cx = _number(fields, "cx", where, -width, 2 * width) if "cx" in fields else width / 2
+    cy = _number(fields, "cy", where, -height, 2 * height) if "cy" in fields else height / 2
     return np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]]), (width, height)
 
 
@@ -118,18 +120,20 @@ def _path_intrinsics(
     width, height = _size(fields, "render_width", "render_height", where)
     if fields.get("camera_type", "perspective") != "perspective":
         raise FileFormatError(f"{_WHAT} {where}: only perspective cameras are rendered.")
-    focal = 0.5 * height / math.tan(math.radians(0.5 * _positive(fields, "fov", where, 180.0)))
+    focal = 0.5 * height / math.tan(math.radians(0.5 * _number(fields, "fov", where, 0.01, 179.99)))
     return np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]]), (width, height)
 
 
 def _size(fields: Mapping, width: str, height: str, where: str) -> tuple[int, int]:
-    return round(_positive(fields, width, where)), round(_positive(fields, height, where))
+    sides = (_number(fields, key, where, 1.0, 1e7) for key in (width, height))
+    return round(next(sides)), round(next(sides))
 
 
-def _positive(fields: Mapping, key: str, where: str, below: float = 1e7) -> float:
+def _number(fields: Mapping, key: str, where: str, low: int | float, high: int | float) -> float:
     value = fields.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < below:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise FileFormatError(
-            f"{_WHAT} {where}: '{key}' is {value!r}; a number between 0 and {below:g} is needed."
+            f"{_WHAT} {where}: '{key}' is {repr(value)[:60]}; a number from {low:g} to {high:g} is "
+            "needed."
         )
     return float(value)

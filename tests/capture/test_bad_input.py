@@ -183,6 +183,11 @@ def test_holding_out_too_many(tmp_path, content):
         ({"camera_model": "EQUIRECTANGULAR"}, "EQUIRECTANGULAR"),
         ({"train_filenames": [1]}, "train_filenames"),
         ({"ply_file_path": 3}, "ply_file_path"),
+        ({"ply_file_path": "p.ply"}, r"p\.ply does not exist"),
+        ({"is_fisheye": "yes"}, "is_fisheye"),
+        ({"environments": {"day": "day.hdr"}}, r"day\.hdr does not exist"),
+        ({"environments": {"day": 3}}, "'day' is '3'"),
+        ({"environments": {"../day": "images/p_000.png"}}, "cannot be the name of a file"),
     ],
 )
 def test_fields_of_the_wrong_kind(tmp_path, content, change, words):
@@ -200,6 +205,13 @@ def test_fields_of_the_wrong_kind(tmp_path, content, change, words):
         ({"pl_pos": [1, 2, "x"]}, "frame 0.*'pl_pos'"),
         ({"pl_pos": [1, 2, 3], "pl_intensity": -1}, "frame 0.*negative"),
         ({"light": 3}, "frame 0.*'light'"),
+        ({"light": {"environment": "../../evil"}}, "frame 0.*cannot be the name of a file"),
+        ({"light": {"environment": "a" * 101}}, "frame 0.*cannot be the name of a file"),
+        ({"light": {"rotation_rad": 1e300}}, "frame 0.*'rotation_rad'"),
+        ({"pl_pos": [1e300, 0, 0]}, r"frame 0.*lies at \(1e\+300"),
+        ({"pl_pos": [1, 0, 0], "pl_intensity": 1e300}, "frame 0.*intensity"),
+        ({"name": "\ud800"}, "frame 0.*no Unicode"),
+        ({"truth": {"albedo": "images/gone.png"}}, r"frame 0, truth.*gone\.png does not exist"),
         ({"exposure": 0}, "frame 0.*'exposure'"),
         ({"truth": []}, "frame 0.*'truth'"),
     ],
@@ -214,6 +226,43 @@ def test_truth_outside_the_folder(tmp_path, content):
     content["frames"][0]["truth"] = {"albedo": "../a.png"}
     tiny.rewrite(tmp_path / "c", content)
     refuse(tmp_path, "frame 0, truth", FileFormatError)
+
+
+def test_truth_of_another_size(tmp_path, content):
+    tiny.save(tmp_path / "c/t.png", tiny.picture(0, (8, 8)))
+    content["frames"][0]["truth"] = {"albedo": "t.png"}
+    tiny.rewrite(tmp_path / "c", content)
+    refuse(tmp_path, r"t\.png \(albedo\) is 8 x 8 pixels.*p_000\.png is 16 x 16")
+
+
+def test_a_path_no_file_system_takes(tmp_path, content):
+    content["frames"][1]["file_path"] = "x" * 300 + ".png"
+    tiny.rewrite(tmp_path / "c", content)
+    refuse(tmp_path, "frame 1, file_path.*not a usable path", FileFormatError)
+
+
+def test_a_damaged_environment_map_is_not_imported(tmp_path, content):
+    (tmp_path / "c/day.hdr").write_text("no light")
+    tiny.rewrite(tmp_path / "c", {**content, "environments": {"day": "day.hdr"}})
+    with pytest.raises(FileFormatError, match=r"day\.hdr is neither"):
+        import_capture(tmp_path / "c", tmp_path / "out", say=lambda text: None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_georeferenced_cameras_are_not_in_one_place(tmp_path, content):
+    for entry in content["frames"]:
+        for row, offset in zip(entry["transform_matrix"], (5e5, 5.4e6, 300.0), strict=False):
+            row[3] += offset
+    tiny.rewrite(tmp_path / "c", content)
+    assert len(load(tmp_path / "c").views) == 6
+
+
+def test_points_absurdly_far_away(tmp_path, content):
+    header = "ply\nformat ascii 1.0\nelement vertex 1\n"
+    header += "".join(f"property double {axis}\n" for axis in "xyz")
+    (tmp_path / "c/p.ply").write_text(header + "end_header\n1e300 0 0\n")
+    tiny.rewrite(tmp_path / "c", {**content, "ply_file_path": "p.ply"})
+    refuse(tmp_path, r"p\.ply has NaN, infinite or absurdly far", FileFormatError)
 
 
 def test_broken_json(tmp_path, content):
@@ -277,7 +326,15 @@ def test_photos_without_poses_say_what_to_do(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"hold_out": 1}, {"hold_out": -1}, {"max_size_px": 2}, {"frames": 1}, {"seed": -1}]
+    "change",
+    [
+        {"hold_out": 1},
+        {"hold_out": -1},
+        {"max_size_px": 2},
+        {"frames": 1},
+        {"seed": -1},
+        {"seed": 2**31},
+    ],
 )
 def test_impossible_options(change):
     with pytest.raises(ConfigurationError, match=next(iter(change)).replace("_", "-")):

@@ -273,10 +273,13 @@ def test_masks_are_found_beside_the_photos(tmp_path):
 
 def test_too_few_or_damaged_photos_are_refused_before_posing(tmp_path):
     for index in range(2):
-        tiny.save(tmp_path / f"c/{index}.png", tiny.picture(index, alpha=False))
+        tiny.save(tmp_path / f"c/{index}.png", tiny.picture(index, (32, 32), alpha=False))
     with pytest.raises(CaptureError, match=r"2 photo\(s\), at least 3"):
         imported(tmp_path / "c", tmp_path / "out")
     (tmp_path / "c/2.png").write_text("no picture")
     with pytest.raises(FileFormatError, match=r"2\.png"):
+        imported(tmp_path / "c", tmp_path / "out")
+    tiny.save(tmp_path / "c/2.png", tiny.picture(2, (32, 1), alpha=False))
+    with pytest.raises(CaptureError, match=r"2\.png is 32 x 1 pixels, too small"):
         imported(tmp_path / "c", tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -186,3 +186,14 @@ def test_folder_where_a_file_is_refused(tmp_path):
     (tmp_path / "out").write_text("x")
     with pytest.raises(OutputError, match="a file has that name"), atomic_folder(tmp_path / "out"):
         raise AssertionError("the body must not run")
+
+
+def test_a_source_that_cannot_be_read_is_not_blamed_on_the_target(tmp_path):
+    for make in (atomic_file, atomic_folder):
+        with pytest.raises(PermissionError), make(tmp_path / "target"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "photo.png"))
+        with pytest.raises(OutputError, match="target"), make(tmp_path / "target") as temporary:
+            raise PermissionError(errno.EACCES, "Permission denied", str(temporary / "photo.png"))
+        with pytest.raises(OutputError, match="disk is full"), make(tmp_path / "target"):
+            raise OSError(errno.ENOSPC, "No space left", str(tmp_path / "photo.png"))
+    assert list(tmp_path.iterdir()) == []

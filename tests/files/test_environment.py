@@ -99,6 +99,12 @@ def test_exr_round_trip_is_exact_whatever_the_suffix(tmp_path):
     )
 
 
+def test_light_brighter_than_any_is_refused(tmp_path):
+    write_exr(tmp_path / "a.exr", np.full((8, 16, 3), 1e13, np.float32))
+    with pytest.raises(FileFormatError, match=r"over 1e\+12 radiance in 128 of 128 pixels"):
+        read_environment(tmp_path / "a.exr")
+
+
 def test_eight_bit_pictures_are_refused(tmp_path):
     for suffix, name in ((".png", "a PNG"), (".jpg", "a JPEG"), (".webp", "WebP"), (".bmp", "BMP")):
         path = tmp_path / f"sky{suffix}"

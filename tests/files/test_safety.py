@@ -12,7 +12,9 @@ def test_paths_inside_resolve(tmp_path):
     assert resolve_inside(tmp_path, "a\\b.png", "x") == tmp_path.resolve() / "a/b.png"
 
 
-@pytest.mark.parametrize("path", ["../b.png", "a/../../b", "/etc/passwd", "C:\\b.png", "", "a\0b"])
+@pytest.mark.parametrize(
+    "path", ["../b.png", "a/../../b", "/etc/passwd", "C:\\b.png", "", "a\0b", "\ud800", "é" * 128]
+)
 def test_paths_that_leave_are_refused(tmp_path, path):
     with pytest.raises(FileFormatError, match="frame 3"):
         resolve_inside(tmp_path / "capture", path, "transforms.json, frame 3")

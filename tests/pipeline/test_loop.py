@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from relight3d.core.checkpoint import load_checkpoint
-from relight3d.core.errors import CheckpointError
+from relight3d.core.errors import CheckpointError, ConfigurationError, DivergedError
+from relight3d.pipeline import loop
 from relight3d.pipeline.loop import Cadence, run_job
 from relight3d.pipeline.loss_log import LossLog
 from relight3d.pipeline.signals import Interrupted, StopRequest, stop_request
@@ -108,6 +109,24 @@ def test_other_settings_are_refused(tmp_path):
         run_job(ToyJob(seed=1), tmp_path / "c", {"seed": 1}, StopRequest())
     with pytest.raises(CheckpointError, match="total_steps is 300 now, was 200 then"):
         run_job(ToyJob(300), tmp_path / "c", {"seed": 0}, StopRequest())
+
+
+def test_a_diverged_state_is_not_saved(tmp_path):
+    job = ToyJob(total_steps=5)
+    run_job(job, tmp_path / "c", {}, StopRequest(), Cadence(steps=1))
+    kept = (tmp_path / "c").read_bytes()
+    job = ToyJob(total_steps=5)
+    job.load_state_tensors({"position": job.position, "velocity": job.velocity / 0}, 4)
+    state = loop._State(job, tmp_path / "c", {})
+    with pytest.raises(DivergedError, match="'toy' has diverged: by step 4 of 5, velocity"):
+        state.save()
+    assert (tmp_path / "c").read_bytes() == kept
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan")])
+def test_impossible_cadences(seconds):
+    with pytest.raises(ConfigurationError, match="--checkpoint-seconds"):
+        Cadence(seconds)
 
 
 def test_second_request_does_not_wait():

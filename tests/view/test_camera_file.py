@@ -80,10 +80,16 @@ def changed(row: int, column: int, value: float) -> list:
         ({**FILE, "frames": [{"transform_matrix": changed(0, 0, -1)}]}, "not a rotation"),
         ({**FILE, "frames": [{"transform_matrix": changed(0, 3, math.nan)}]}, "not a rotation"),
         ({**FILE, "fl_x": 0, "frames": [{"transform_matrix": BEHIND}]}, "'fl_x' is 0"),
-        ({**FILE, "w": 1e6, "h": 1e6, "frames": [{"transform_matrix": BEHIND}]}, "1000000 x"),
+        ({**FILE, "fl_x": 1e4, "fl_y": 1e4, "w": 1e6, "h": 1e6,
+          "frames": [{"transform_matrix": BEHIND}]}, "1000000 x"),
+        ({**FILE, "fl_x": 1e-9, "frames": [{"transform_matrix": BEHIND}]}, "'fl_x' is 1e-09"),
+        ({**FILE, "cx": 1e6, "frames": [{"transform_matrix": BEHIND}]}, "'cx' is 1000000"),
+        ({**FILE, "w": 10**400, "frames": [{"transform_matrix": BEHIND}]}, "'w' is 1000"),
+        ({**FILE, "frames": [{"transform_matrix": [[10**400] * 4] * 4}]}, "not a 4 x 4"),
+        ({**FILE, "frames": [{"transform_matrix": changed(0, 3, 1e300)}]}, "not a rotation"),
         ({**FILE, "w": "64", "frames": [{"transform_matrix": BEHIND}]}, "'w' is '64'"),
         (
-            {**FILE, "frames": [{"transform_matrix": BEHIND, "w": width} for width in (8, 9)]},
+            {**FILE, "frames": [{"transform_matrix": BEHIND, "w": w} for w in (60, 61)]},
             "several picture sizes",
         ),
         (
