@@ -14,6 +14,9 @@ from relight3d.core.types import Cameras
 
 GRAZING = 0.05
 """Smallest |N . ray| / |N| that depth divides by: 87 degrees off the normal."""
+JUMP_RATIO, JUMP_SHARE = 4.0, 0.002
+"""Depth jumps between pixels where it changes this many times as much to one side as to the other,
+and by this share of itself more: the surface seen in one pixel ends before the next."""
 
 
 def splat_normals(quats_wxyz: Float[Tensor, "N 4"]) -> Float[Tensor, "N 3"]:
@@ -66,9 +69,29 @@ def normals_from_depth(
 ) -> Float[Tensor, "h w 3"]:
     """Unit normals of the depth map's surface at its inner pixels (h = H - 2, w = W - 2).
 
-    Central differences of the points seen by neighbouring pixels; world frame, facing the camera.
+    From central differences of the points seen by neighbouring pixels; where depth jumps to one
+    side, from the difference to the other side. World frame, facing the camera. Differentiable.
     """
-    points = depth * rays
-    down = points[2:, 1:-1] - points[:-2, 1:-1]
-    right = points[1:-1, 2:] - points[1:-1, :-2]
-    return torch.nn.functional.normalize(torch.cross(down, right, dim=-1), dim=-1, eps=1e-12)
+    points, z = depth * rays, depth.detach()
+    here = (slice(1, -1), slice(1, -1))
+    above, below = (slice(None, -2), slice(1, -1)), (slice(2, None), slice(1, -1))
+    left, right = (slice(1, -1), slice(None, -2)), (slice(1, -1), slice(2, None))
+    down = _along_surface(points[above], points[here], points[below], z[above], z[here], z[below])
+    across = _along_surface(points[left], points[here], points[right], z[left], z[here], z[right])
+    return torch.nn.functional.normalize(torch.cross(down, across, dim=-1), dim=-1, eps=1e-12)
+
+
+def _along_surface(
+    before: Float[Tensor, "h w 3"],
+    here: Float[Tensor, "h w 3"],
+    after: Float[Tensor, "h w 3"],
+    z_before: Float[Tensor, "h w 1"],
+    z_here: Float[Tensor, "h w 1"],
+    z_after: Float[Tensor, "h w 1"],
+) -> Float[Tensor, "h w 3"]:
+    """A step of two pixels along the surface that is seen in the middle one."""
+    back, ahead = (z_here - z_before).abs(), (z_after - z_here).abs()
+    smaller, larger = torch.minimum(back, ahead), torch.maximum(back, ahead)
+    one_sided = 2 * torch.where(back < ahead, here - before, after - here)
+    jumps = larger > JUMP_RATIO * smaller + JUMP_SHARE * z_here
+    return torch.where(jumps, one_sided, after - before)

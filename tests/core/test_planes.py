@@ -123,3 +123,25 @@ def test_gradients(generator):
     assert torch.autograd.gradcheck(lambda n, d: planes.plane_depth(n, d, rays), (normal, distance))
     depth = (4 + 0.1 * random(4, 5, 1)).requires_grad_()
     assert torch.autograd.gradcheck(lambda z: planes.normals_from_depth(z, rays), depth)
+
+
+def test_normals_stay_with_their_surface_at_a_step_in_depth():
+    """A near plane in front of a far one: at the rim neither takes on a mixture of both."""
+    cameras = orbit(1, 16, 12)
+    rays = planes.pixel_rays(cameras)
+    forward = cameras.world_to_camera[0, 2, :3]
+    near = (torch.arange(16) < 8)[None, :, None].expand(12, 16, 1)
+    depth = torch.where(near, 2.0, 5.0)
+    found = planes.normals_from_depth(depth, rays)
+    torch.testing.assert_close(found, (-forward).expand(10, 14, 3), atol=1e-5, rtol=0.0)
+
+
+def test_normals_of_a_gentle_curve_are_central_differences():
+    cameras = orbit(1, 16, 12)
+    rays = planes.pixel_rays(cameras)
+    x = torch.linspace(-1.0, 1.0, 16)[None, :, None].expand(12, 16, 1)
+    depth = 4.0 + 0.02 * x**2
+    points = depth * rays
+    across = points[1:-1, 2:] - points[1:-1, :-2]
+    found = planes.normals_from_depth(depth, rays)
+    assert float((found * across).sum(-1).abs().max()) < 1e-6
