@@ -127,6 +127,9 @@ class Materials:
     """Unit shading normals in the world, facing outward (toward the cameras that saw the splat)."""
     progress: Float[Tensor, "N 1"]
     """Distillation progress in [0, 1]: how far physics explains this splat (PRD's alpha)."""
+    double_sided: Float[Tensor, "N 1"]
+    """What the splat's back counts in a picture, in (0, 1]: 1 for sheets, seen from both sides in
+    the photos; next to 0 for the skin of closed bodies, whose back is inside."""
 
 
 @dataclasses.dataclass(frozen=True)

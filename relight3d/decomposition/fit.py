@@ -28,10 +28,11 @@ from relight3d.decomposition import lighting
 from relight3d.decomposition import materials as material_room
 from relight3d.decomposition import occlusion as sky_room
 from relight3d.decomposition.config import DecompositionConfig
-from relight3d.decomposition.gbuffer import Drawn, contributing, draw, some_gaussians
+from relight3d.decomposition.gbuffer import Drawn, draw, some_gaussians
 from relight3d.decomposition.objective import Pulls, loss_terms
 from relight3d.decomposition.physics import channels_of, shade_drawn
 from relight3d.decomposition.scope import Scope
+from relight3d.decomposition.sides import seen_sides, surface_weight
 from relight3d.shading.prefilter import build_prefilter
 
 CROP_MARGIN_PX = 8
@@ -44,7 +45,7 @@ class Decompose(PhotoDescent):
     """Materials and light from fitted splats. Implements `core.job.Job`."""
 
     name = "decompose"
-    constant = frozenset({"scope"})
+    constant = frozenset({"scope", "double_sided"})
 
     def __init__(
         self,
@@ -88,8 +89,10 @@ class Decompose(PhotoDescent):
         self.point_visibility = lighting.trace_point_lights(
             photos, self.gaussians, axes, rasterize, sphere
         )
-        self.active = [contributing(rasterize, self.gaussians, c) for c in self.cameras]
-        self.outward = outward_normals(self.splats, self.occlusion)
+        self.sides = seen_sides(
+            self.gaussians, axes, self.cameras, open_side(axes, self.occlusion),
+            rasterize=rasterize,
+        )  # fmt: skip
         self.surface_share = _surface_share(self.splats, self.scope)
         self.parameters = self._start()
         self.own(self.parameters)
@@ -116,7 +119,7 @@ class Decompose(PhotoDescent):
             mask = drawn.maps["scope"].detach()  # what of the picture physics may explain at all
         late = step >= config.specular_steps
         terms = loss_terms(
-            image, target, mask, drawn, self.parameters, self.outward, config,
+            image, target, mask, drawn, self.parameters, self.sides.outward, config,
             Pulls(progress=late, materials=late),
         )  # fmt: skip
         for parameter in self.parameters.values():
@@ -130,7 +133,7 @@ class Decompose(PhotoDescent):
 
     def compose(self, cameras: Cameras, index: int, *, diffuse: bool) -> tuple[Tensor, Drawn]:
         """The mixture of physics and radiance field over black, under photo `index`'s light."""
-        p, center, rows = self.parameters, cameras.centers[0], self.active[index]
+        p, center, rows = self.parameters, cameras.centers[0], self.sides.shown[index]
         shown = some_gaussians(self.gaussians, rows)
         found = material_room.activate(material_room.some(p, rows))
         normals = facing(found.normals, shown.means, center)
@@ -145,9 +148,10 @@ class Decompose(PhotoDescent):
         degree = sh.degree_of(self.splats.sh.shape[1])
         coefficients = self.splats.sh[rows]
         raw = radiance_srgb(coefficients[:, :1], coefficients[:, 1:], shown.means, center, degree)
-        channels = {"raw": raw, "scope": p["scope"][rows]}
-        channels |= channels_of(found, normals, shown.means, center, light)
-        drawn = draw(self.rasterize, shown, channels, cameras)
+        drawn = draw(
+            self.rasterize, shown, channels_of(found, normals, shown.means, center, light), cameras,
+            surface_weight(found, shown.means, center), {"raw": raw, "scope": p["scope"][rows]},
+        )  # fmt: skip
         radiance = shade_drawn(drawn, light, diffuse=diffuse)
         return mix(drawn, srgb_from_linear(radiance.clamp_min(0.0))), drawn
 
@@ -185,7 +189,9 @@ class Decompose(PhotoDescent):
     def _start(self) -> dict[str, Tensor]:
         config = self.config
         inside = self.scope.contains(self.splats.means)
-        started = material_room.white_metal(self.outward, inside, config.initial_progress)
+        started = material_room.white_metal(
+            self.sides.outward, self.sides.double_sided, inside, config.initial_progress
+        )
         color = self._constant_color()
         brightness = float((linear_from_srgb(color) * self.surface_share).sum(0).mean())
         names = lighting.environment_names(self.photos)
@@ -198,7 +204,7 @@ class Decompose(PhotoDescent):
     def _admit_diffuse(self) -> None:
         """Between stages 2 and 3: metals keep what they learnt, the rest becomes dielectric."""
         p = self.parameters
-        irradiance = torch.zeros_like(self.outward)
+        irradiance = torch.zeros_like(self.sides.outward)
         for index in range(0, len(self.photos), max(1, len(self.photos) // 16)):
             irradiance = irradiance + self._irradiance_outward(index)
         irradiance = irradiance / len(range(0, len(self.photos), max(1, len(self.photos) // 16)))
@@ -214,16 +220,17 @@ class Decompose(PhotoDescent):
     def _irradiance_outward(self, index: int) -> Tensor:
         """Irradiance of every splat's outer side under one photo's light."""
         light = self.photos[index].view.light
-        total = torch.zeros_like(self.outward)
+        total = torch.zeros_like(self.sides.outward)
         if light.environment is not None:
             radiance = self.parameters[lighting.PREFIX + light.environment].exp()
             cells = self.occlusion.cells.integrate(radiance, light.rotation_rad)
-            total = total + self.occlusion.irradiance(self.outward, cells)[0]
+            total = total + self.occlusion.irradiance(self.sides.outward, cells)[0]
         for point, seen in zip(light.points, self.point_visibility[index], strict=True):
             toward = self.splats.means.new_tensor(point.position) - self.splats.means
             squared = toward.square().sum(-1, keepdim=True)
-            cosine = (toward * self.outward).sum(-1, keepdim=True).clamp_min(0.0) / squared.sqrt()
-            total = total + seen * cosine / squared * toward.new_tensor(point.intensity_linear)
+            facing_it = (toward * self.sides.outward).sum(-1, keepdim=True).clamp_min(0.0)
+            intensity = toward.new_tensor(point.intensity_linear)
+            total = total + seen * facing_it / squared**1.5 * intensity
         return total
 
     def _learning_rates(self, step: int) -> dict[str, float]:
@@ -257,11 +264,10 @@ def mix(drawn: Drawn, physics_srgb: Tensor) -> Tensor:
     return raw.flatten(0, 1).index_copy(0, drawn.covered, mixed).view_as(raw)
 
 
-def outward_normals(splats: Splats, occlusion: sky_room.Occlusion) -> Tensor:
+def open_side(axes: Tensor, occlusion: sky_room.Occlusion) -> Tensor:
     """Thin axes turned to the side from which more of the sky is seen."""
-    normals = splat_normals(splats.quats_wxyz)
     open_to = occlusion.weights @ occlusion.cells.directions
-    return torch.where((normals * open_to).sum(-1, keepdim=True) < 0, -normals, normals)
+    return torch.where((axes * open_to).sum(-1, keepdim=True) < 0, -axes, axes)
 
 
 def _surface_share(splats: Splats, scope: Scope) -> Tensor:

@@ -46,12 +46,32 @@ def draw(
     gaussians: Gaussians,
     channels: Mapping[str, Float[Tensor, "N _"]],
     cameras: Cameras,
+    weight: Float[Tensor, "N 1"] | None = None,
+    plain: Mapping[str, Float[Tensor, "N _"]] | None = None,
 ) -> Drawn:
-    """Rasterize all channels into one camera. Differentiable as the rasterizer is."""
-    raster = rasterize(gaussians, torch.cat(list(channels.values()), -1), cameras)
-    widths = [channel.shape[-1] for channel in channels.values()]
-    maps = dict(zip(channels, raster.features[0].split(widths, -1), strict=True))
+    """Rasterize all channels into one camera. Differentiable as the rasterizer is.
+
+    Args:
+        rasterize: Any backend.
+        gaussians: What to draw.
+        channels: What the surface is made of, per splat.
+        cameras: One camera.
+        weight: How much each splat counts in the pixel means of `channels`, positive; None: all
+            alike. Coverage does not feel it, nor does its gradient flow.
+        plain: Further channels that are blended by coverage alone.
+    """
+    features = dict(channels)
+    if weight is not None:
+        features = {name: weight * values for name, values in features.items()}
+        features["weight"] = weight
+    features |= plain or {}
+    raster = rasterize(gaussians, torch.cat(list(features.values()), -1), cameras)
+    widths = [feature.shape[-1] for feature in features.values()]
+    maps = dict(zip(features, raster.features[0].split(widths, -1), strict=True))
     alpha = raster.alpha[0]
+    if weight is not None:
+        ratio = (alpha / maps.pop("weight").clamp_min(1e-12)).detach()
+        maps |= {name: maps[name] * ratio for name in channels}
     covered = (alpha.detach() > MIN_COVERAGE).flatten().nonzero()[:, 0]
     return Drawn(maps, alpha, covered, pixel_rays(cameras))
 
@@ -61,17 +81,17 @@ MIN_CONTRIBUTION_PX = 0.02
 
 
 @torch.enable_grad()
-def contributing(
+def contributions(
     rasterize: Rasterizer, gaussians: Gaussians, cameras: Cameras
-) -> Int[Tensor, " n"]:
-    """Indices of the splats that a view really shows; the far side of a closed object is left out.
+) -> Float[Tensor, " N"]:
+    """Each splat's total weight in a picture, in pixels: 0 for what others hide.
 
-    The derivative of a constant feature's sum is each splat's total weight in the picture.
+    It is the derivative of a constant feature's sum.
     """
     one = torch.zeros(len(gaussians), 1, device=gaussians.means.device).requires_grad_()
     rasterize(gaussians, one, cameras).features.sum().backward()
     assert one.grad is not None
-    return (one.grad[:, 0] > MIN_CONTRIBUTION_PX).nonzero()[:, 0]
+    return one.grad[:, 0]
 
 
 def some_gaussians(gaussians: Gaussians, rows: Int[Tensor, " n"]) -> Gaussians:

@@ -34,11 +34,15 @@ def activate(parameters: Mapping[str, Tensor]) -> Materials:
         metallic=parameters["metallic_logits"].sigmoid(),
         normals=torch.nn.functional.normalize(parameters["normals"], dim=-1),
         progress=parameters["progress_logits"].sigmoid() * parameters["scope"],
+        double_sided=parameters["double_sided"],
     )
 
 
 def white_metal(
-    normals: Float[Tensor, "N 3"], scope: Float[Tensor, "N 1"], progress: float
+    normals: Float[Tensor, "N 3"],
+    double_sided: Float[Tensor, "N 1"],
+    scope: Float[Tensor, "N 1"],
+    progress: float,
 ) -> dict[str, Tensor]:
     """Stage 2 starts as a white metal: nothing but a blurred reflection (PRD)."""
     one = torch.ones_like(scope)
@@ -48,13 +52,15 @@ def white_metal(
         "metallic_logits": torch.logit(WHITE_METAL * one),
         "progress_logits": torch.logit(progress * one),
         "normals": normals.clone(),
+        "double_sided": double_sided,
         "scope": scope,
         "log_gain": scope.new_zeros(()),
     }
 
 
 PER_SPLAT = (
-    "albedo_logits", "roughness_logits", "metallic_logits", "progress_logits", "normals", "scope",
+    "albedo_logits", "roughness_logits", "metallic_logits", "progress_logits", "normals",
+    "double_sided", "scope",
 )  # fmt: skip
 
 

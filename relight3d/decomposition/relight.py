@@ -16,6 +16,7 @@ from relight3d.core.types import Asset, Cameras, EnvironmentLight, Gaussians, Ma
 from relight3d.decomposition.gbuffer import draw, some_gaussians
 from relight3d.decomposition.occlusion import Occlusion, bake
 from relight3d.decomposition.physics import Illumination, channels_of, shade_drawn
+from relight3d.decomposition.sides import surface_weight
 from relight3d.shading.bounce import add_bounce, surroundings_radiance
 from relight3d.shading.directions import importance_directions
 from relight3d.shading.fused_irradiance import irradiance
@@ -97,17 +98,18 @@ class Relighter:
         normals = facing(self.materials.normals, means, center)
         light = self.illumination(normals)
         geometry = facing(splat_normals(self.asset.splats.quats_wxyz), means, center)
-        extra = {
+        plain = {
             "plane_normal": geometry,
             "plane_distance": plane_distance(geometry, means, center),
         }
         splats, everywhere = self.asset.splats, bool(self._in_scope.all())
         if not everywhere:
             degree = sh.degree_of(splats.sh.shape[1])
-            extra["raw"] = radiance_srgb(splats.sh[:, :1], splats.sh[:, 1:], means, center, degree)
-            extra["scope"] = self._in_scope
-        channels = extra | channels_of(self.materials, normals, means, center, light)
-        drawn = draw(self.rasterize, self.gaussians, channels, cameras)
+            plain["raw"] = radiance_srgb(splats.sh[:, :1], splats.sh[:, 1:], means, center, degree)
+            plain["scope"] = self._in_scope
+        surface = channels_of(self.materials, normals, means, center, light)
+        weight = surface_weight(self.materials, means, center)
+        drawn = draw(self.rasterize, self.gaussians, surface, cameras, weight, plain)
         radiance = shade_drawn(drawn, light)
         if not everywhere:  # what physics was never asked to explain keeps its captured look
             kept = linear_from_srgb(drawn.at_covered("raw"))

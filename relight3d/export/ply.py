@@ -2,7 +2,8 @@
 
 Columns, float32, little endian: x y z, nx ny nz, f_dc_0..2, f_rest_* (channel by channel),
 opacity (logit), scale_0..2 (log), rot_0..3 (wxyz); then albedo_0..2 (linear), roughness, metallic,
-progress. Readers that do not know the last six ignore them. Our SH are 3DGS's, number by number.
+progress, double_sided. Readers that do not know the last seven ignore them. Our SH are 3DGS's,
+number by number.
 """
 
 import io
@@ -28,7 +29,9 @@ DC = ["f_dc_0", "f_dc_1", "f_dc_2"]
 SCALE = ["scale_0", "scale_1", "scale_2"]
 ROTATION = ["rot_0", "rot_1", "rot_2", "rot_3"]
 ALBEDO = ["albedo_0", "albedo_1", "albedo_2"]
-MATERIAL = [*ALBEDO, "roughness", "metallic", "progress"]
+MATERIAL = [*ALBEDO, "roughness", "metallic"]
+TRUST = ["progress", "double_sided"]
+"""Of our own files; 1 where a file does not have them."""
 _REST_COUNTS = (0, 9, 24, 45)
 _EXPOSURE = "relight3d exposure"
 _LARGEST_LOGIT = 15.0
@@ -74,6 +77,7 @@ def write_ply(path: Path, asset: Asset, capture_from_source: Similarity = _SAME_
         add(["roughness"], materials.roughness)
         add(["metallic"], materials.metallic)
         add(["progress"], materials.progress)
+        add(["double_sided"], materials.double_sided)
     table = torch.stack(list(columns.values()), -1).numpy().astype("<f4", copy=False)
     if not np.isfinite(table).all():
         raise OutputError(
@@ -93,8 +97,8 @@ def read_ply(path: Path) -> Asset:
     ignored. A missing third scale (2DGS) becomes a thousandth of the smaller of the two.
 
     Returns:
-        The asset in the file's own frame, with materials if all their columns are there (a missing
-        `progress` counts as 1), no lights.
+        The asset in the file's own frame, with materials if all their columns are there (missing
+        `progress` and `double_sided` count as 1), no lights.
 
     Raises:
         FileFormatError: Missing, cut off, malformed, compressed, without the columns of splats, or
@@ -178,13 +182,13 @@ def _read_sh(path: Path, table: VertexTable) -> Float[np.ndarray, "N K 3"]:
 
 def _read_materials(table: VertexTable, splats: Splats) -> Materials | None:
     """The material columns; None if incomplete or not finite."""
-    has_progress = "progress" in table.names
-    names = MATERIAL if has_progress else MATERIAL[:-1]
-    if not table.has([*names, *NORMAL]):
+    if not table.has([*MATERIAL, *NORMAL]):
         return None
-    values = torch.from_numpy(table.columns(names))
+    values = torch.from_numpy(table.columns(MATERIAL))
     normals = torch.from_numpy(table.columns(NORMAL))
-    if not (values.isfinite().all() and normals.isfinite().all()):
+    one = torch.ones(len(splats), 1)
+    trust = [torch.from_numpy(table.columns([n])) if n in table.names else one for n in TRUST]
+    if not all(found.isfinite().all() for found in (values, normals, *trust)):
         return None
     values = values.clamp(0.0, 1.0)
     length = normals.norm(dim=-1, keepdim=True)
@@ -194,7 +198,8 @@ def _read_materials(table: VertexTable, splats: Splats) -> Materials | None:
         roughness=values[:, 3:4].contiguous(),
         metallic=values[:, 4:5].contiguous(),
         normals=normals,
-        progress=values[:, 5:6].contiguous() if has_progress else torch.ones(len(splats), 1),
+        progress=trust[0].clamp(0.0, 1.0),
+        double_sided=trust[1].clamp(1e-3, 1.0),
     )
 
 

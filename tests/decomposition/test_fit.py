@@ -232,7 +232,7 @@ def test_outward_normals(photos, rasterize):
     splats = ball(150)
     job = job_of(photos, rasterize, splats=splats)
     outward = torch.nn.functional.normalize(splats.means, dim=-1)
-    assert float((job.outward * outward).sum(-1).min()) > 0.9
+    assert float((job.sides.outward * outward).sum(-1).min()) > 0.9
 
 
 def test_exposures_are_taken_off_the_photos(photos, rasterize):
@@ -258,7 +258,7 @@ def test_out_of_scope_stays_a_radiance_field(rasterize):
     assert float(progress[150:].abs().max()) == 0.0
     assert float(progress[:150].min()) > 0.0
     assert float(job.surface_share[150:].abs().max()) == 0.0
-    open_share = job.occlusion.irradiance(job.outward, torch.ones(32, 3))[1]
+    open_share = job.occlusion.irradiance(job.sides.outward, torch.ones(32, 3))[1]
     assert float(open_share[:150].mean()) > 0.25, "the shell stands in nobody's light"
 
 

@@ -3,7 +3,7 @@ from balls import ball
 from scenes import orbit
 
 from relight3d.backends.registry import get_rasterizer
-from relight3d.decomposition.gbuffer import contributing, draw, some_gaussians
+from relight3d.decomposition.gbuffer import MIN_CONTRIBUTION_PX, contributions, draw, some_gaussians
 
 
 def test_channels_come_back_by_name():
@@ -35,7 +35,8 @@ def test_view_directions_point_at_the_camera():
 def test_what_is_left_out_does_not_show():
     rasterize, splats = get_rasterizer("cpu"), ball(600)
     for cameras in (orbit(3, 24, 24)[index : index + 1] for index in range(3)):
-        rows = contributing(rasterize, splats.gaussians(), cameras)
+        found = contributions(rasterize, splats.gaussians(), cameras)
+        rows = (found > MIN_CONTRIBUTION_PX).nonzero()[:, 0]
         assert 0.1 * 600 < len(rows) < 0.7 * 600
         whole = rasterize(splats.gaussians(), splats.sh[:, 0], cameras)
         part = rasterize(some_gaussians(splats.gaussians(), rows), splats.sh[rows, 0], cameras)
@@ -47,11 +48,43 @@ def test_nothing_contributes_to_a_camera_that_looks_away():
     cameras = orbit(1, 16, 16)
     turn = torch.diag(torch.tensor([-1.0, 1.0, -1.0, 1.0]))
     cameras = type(cameras)(turn @ cameras.world_to_camera, cameras.intrinsics, 16, 16)
-    assert len(contributing(get_rasterizer("cpu"), ball(50).gaussians(), cameras)) == 0
+    assert not contributions(get_rasterizer("cpu"), ball(50).gaussians(), cameras).any()
 
 
 def test_contributions_are_found_without_gradients_around():
     rasterize, cameras, splats = get_rasterizer("cpu"), orbit(1, 16, 16), ball(60)
     with torch.no_grad():
-        found = contributing(rasterize, splats.gaussians(), cameras)
-    assert torch.equal(found, contributing(rasterize, splats.gaussians(), cameras))
+        found = contributions(rasterize, splats.gaussians(), cameras)
+    assert torch.equal(found, contributions(rasterize, splats.gaussians(), cameras))
+
+
+def test_contributions_sum_to_the_coverage():
+    rasterize, cameras, splats = get_rasterizer("cpu"), orbit(1, 24, 24), ball(200)
+    alpha = rasterize(splats.gaussians(), splats.means, cameras).alpha
+    found = contributions(rasterize, splats.gaussians(), cameras)
+    torch.testing.assert_close(found.sum(), alpha.sum())
+
+
+def test_equal_weights_change_nothing(generator):
+    rasterize, cameras, splats = get_rasterizer("cpu"), orbit(1, 20, 16), ball(100)
+    channels = {"height": splats.means[:, 2:]}
+    alone = draw(rasterize, splats.gaussians(), channels, cameras)
+    weighed = draw(rasterize, splats.gaussians(), channels, cameras, torch.full((100, 1), 0.3))
+    torch.testing.assert_close(weighed.maps["height"], alone.maps["height"])
+    torch.testing.assert_close(weighed.alpha, alone.alpha)
+
+
+def test_weights_take_part_in_means_but_not_in_coverage():
+    """Two splats in one pixel's way: the mean leans to the one that counts more."""
+    rasterize, cameras, splats = get_rasterizer("cpu"), orbit(1, 20, 16), ball(100)
+    weight = torch.linspace(0.05, 1.0, 100)[:, None]
+    surface, plain = {"mark": torch.ones(100, 1)}, {"raw": splats.sh[:, 0]}
+    drawn = draw(rasterize, splats.gaussians(), surface, cameras, weight, plain)
+    torch.testing.assert_close(drawn.maps["mark"], drawn.alpha, atol=1e-5, rtol=1e-4)
+    alone = rasterize(splats.gaussians(), splats.sh[:, 0], cameras).features[0]
+    torch.testing.assert_close(drawn.maps["raw"], alone)
+    assert set(drawn.maps) == {"mark", "raw"}
+    marks = {"index": torch.arange(100.0)[:, None]}
+    even = draw(rasterize, splats.gaussians(), marks, cameras)
+    leaning = draw(rasterize, splats.gaussians(), marks, cameras, weight)
+    assert float(leaning.at_covered("index").mean()) > float(even.at_covered("index").mean()) + 3

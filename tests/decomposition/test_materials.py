@@ -9,7 +9,8 @@ NORMALS = torch.nn.functional.normalize(torch.tensor([[0.3, 0.1, 1.0], [0.0, -1.
 
 
 def parameters_of(progress=0.01, scope=1.0):
-    return materials.white_metal(NORMALS, torch.full((2, 1), scope), progress)
+    sheets, inside = torch.full((2, 1), 0.1), torch.full((2, 1), scope)
+    return materials.white_metal(NORMALS, sheets, inside, progress)
 
 
 def test_activations_stay_in_range(generator):
@@ -17,7 +18,8 @@ def test_activations_stay_in_range(generator):
         name: 30 * torch.randn(value.shape, generator=generator)
         for name, value in parameters_of().items()
     }
-    wild |= {"scope": torch.ones(2, 1), "log_gain": torch.tensor(-2.0)}
+    wild |= {name: torch.ones(2, 1) for name in ("scope", "double_sided")}
+    wild["log_gain"] = torch.tensor(-2.0)
     found = materials.activate(wild)
     for value in (found.albedo_linear, found.metallic, found.progress):
         assert 0 <= float(value.min()) <= float(value.max()) <= 1

@@ -59,7 +59,7 @@ def test_smoothness_stops_at_edges_of_the_photo():
 def drawn_ball():
     splats = ball(60)
     normals = torch.nn.functional.normalize(splats.means, dim=-1)
-    parameters = white_metal(normals, torch.ones(60, 1), 0.3)
+    parameters = white_metal(normals, torch.ones(60, 1), torch.ones(60, 1), 0.3)
     parameters = {n: v.clone().requires_grad_() for n, v in parameters.items()}
     parameters["light/sky"] = torch.zeros(4, 8, 3, requires_grad=True)
     channels = {

@@ -21,6 +21,7 @@ def plain(splats, albedo=0.5, roughness=1.0, metallic=0.0) -> Materials:
         metallic=torch.full((count, 1), metallic),
         normals=torch.nn.functional.normalize(splats.means, dim=-1),
         progress=torch.ones(count, 1),
+        double_sided=torch.ones(count, 1),
     )
 
 
@@ -111,7 +112,8 @@ def test_gradients_reach_materials_and_light():
     prefiltered = build_prefilter(8)(sky)
     light = Illumination(prefiltered, prefiltered.irradiance(leaves["normals"]))
     shaded(light, Materials(**leaves))[1].square().sum().backward()
-    leaves.pop("progress")
+    for trust in ("progress", "double_sided"):
+        leaves.pop(trust)
     for name, leaf in (leaves | {"sky": sky}).items():
         assert leaf.grad is not None and float(leaf.grad.abs().sum()) > 0, name
         assert torch.isfinite(leaf.grad).all(), name

@@ -26,6 +26,7 @@ def material_ball(count=1200, albedo=0.5, roughness=0.8, metallic=0.0, progress=
         metallic=torch.full((count, 1), metallic),
         normals=torch.nn.functional.normalize(splats.means, dim=-1),
         progress=torch.full((count, 1), progress),
+        double_sided=torch.full((count, 1), 0.02),
     )
     return Asset(splats, materials, {})
 

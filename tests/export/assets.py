@@ -27,5 +27,6 @@ def random_asset(count: int = 20, degree: int = 3, materials: bool = True) -> As
         metallic=normal(count, 1).sigmoid(),
         normals=unit(normal(count, 3)),
         progress=normal(count, 1).sigmoid(),
+        double_sided=normal(count, 1).sigmoid(),
     )
     return Asset(splats, surface if materials else None, {}, None, exposure=1.25)

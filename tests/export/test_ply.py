@@ -65,8 +65,9 @@ def test_layout_is_inrias_then_the_material(tmp_path):
     write_ply(tmp_path / "a.ply", asset)
     table = read_vertices(tmp_path / "a.ply")
     extra = ["albedo_0", "albedo_1", "albedo_2", "roughness", "metallic", "progress"]
+    extra.append("double_sided")
     assert list(table.names) == INRIA + extra
-    assert table.rows.dtype.itemsize == 4 * 68
+    assert table.rows.dtype.itemsize == 4 * 69
     sh = asset.splats.sh  # f_rest: all of red, all of green, all of blue
     np.testing.assert_array_equal(table.columns(["f_rest_0"])[:, 0], sh[:, 1, 0])
     np.testing.assert_array_equal(table.columns(["f_rest_15"])[:, 0], sh[:, 1, 1])
