@@ -150,7 +150,7 @@ class Decompose(PhotoDescent):
         raw = radiance_srgb(coefficients[:, :1], coefficients[:, 1:], shown.means, center, degree)
         drawn = draw(
             self.rasterize, shown, channels_of(found, normals, shown.means, center, light), cameras,
-            surface_weight(found, shown.means, center), {"raw": raw, "scope": p["scope"][rows]},
+            surface_weight(found, shown, center), {"raw": raw, "scope": p["scope"][rows]},
         )  # fmt: skip
         radiance = shade_drawn(drawn, light, diffuse=diffuse)
         return mix(drawn, srgb_from_linear(radiance.clamp_min(0.0))), drawn

@@ -108,7 +108,7 @@ class Relighter:
             plain["raw"] = radiance_srgb(splats.sh[:, :1], splats.sh[:, 1:], means, center, degree)
             plain["scope"] = self._in_scope
         surface = channels_of(self.materials, normals, means, center, light)
-        weight = surface_weight(self.materials, means, center)
+        weight = surface_weight(self.materials, self.gaussians, center)
         drawn = draw(self.rasterize, self.gaussians, surface, cameras, weight, plain)
         radiance = shade_drawn(drawn, light)
         if not everywhere:  # what physics was never asked to explain keeps its captured look

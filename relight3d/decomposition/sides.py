@@ -21,6 +21,7 @@ SHEET_SHARE = 0.4
 """Share of appearances from behind at which a splat fully counts as a sheet."""
 OPEN_SKY_PX = 1.0
 """A splat that the photos hardly show faces the open sky: that guess counts as so many pixels."""
+NEEDLE_FLOOR = 0.05
 BACK_FLOOR = 0.02
 """What the back of a closed surface still counts: where nothing else is seen, it must do."""
 
@@ -76,8 +77,14 @@ def sees_back(
 
 
 def surface_weight(
-    materials: Materials, means: Float[Tensor, "n 3"], center: Float[Tensor, "3"]
+    materials: Materials, gaussians: Gaussians, center: Float[Tensor, "3"]
 ) -> Float[Tensor, "n 1"]:
-    """How much each splat's surface counts in a picture taken from `center`: less from behind."""
-    behind = sees_back(materials.normals, means, center)
-    return torch.where(behind, materials.double_sided, 1.0).detach()
+    """How much each splat's surface counts in a picture taken from `center`.
+
+    Less from behind; and less for needles, whose normals may be anywhere around their long axis.
+    """
+    axes = gaussians.scales[:, :2]
+    round_ = (axes.amin(-1, keepdim=True) / axes.amax(-1, keepdim=True).clamp_min(1e-12)).sqrt()
+    behind = sees_back(materials.normals, gaussians.means, center)
+    weight = round_.clamp_min(NEEDLE_FLOOR) * torch.where(behind, materials.double_sided, 1.0)
+    return weight.detach()

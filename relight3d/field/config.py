@@ -37,11 +37,11 @@ class FieldConfig:
     """Weight of the mean thickness of splats (world units): keeps them planar."""
     opacity_weight: float = 0.002
     """Weight of mean opacity: lets useless splats fade so that they can be relocated."""
-    scale_weight: float = 0.002
+    scale_weight: float = 0.02
     """Weight of mean splat size relative to the scene."""
-    normal_weight: float = 0.1
+    normal_weight: float = 0.12
     """Weight of the disagreement of rendered normals and normals of the rendered depth."""
-    spread_weight: float = 0.02
+    spread_weight: float = 0.05
     """Weight of the disagreement among the normals blended into a pixel."""
     normal_from_fraction: float = 0.15
     """Fraction of the steps after which normals must agree with depth."""
@@ -49,7 +49,7 @@ class FieldConfig:
     """Learning rate of positions at the first and last step, relative to the scene's size."""
     scales_rate: float = 1e-2
     """Learning rate of log scales."""
-    quats_rate: float = 2e-3
+    quats_rate: float = 1e-2
     """Learning rate of rotations."""
     opacities_rate: float = 5e-2
     """Learning rate of opacity logits."""

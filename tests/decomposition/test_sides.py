@@ -74,12 +74,14 @@ def test_the_unseen_face_the_sky():
     assert all(len(rows) == 0 for rows in sides.shown)
 
 
-def test_weight_depends_on_the_side_alone():
-    means = torch.zeros(2, 3)
+def test_backs_and_needles_weigh_less():
+    flat = torch.tensor([[0.1, 0.1, 0.001]]).expand(2, 3)
+    discs = Gaussians(torch.zeros(2, 3), torch.ones(2, 4), flat, torch.ones(2))
     up = torch.tensor([[0.0, 0.0, 1.0]]).expand(2, 3)
     one, double = torch.ones(2, 1), torch.tensor([[0.02], [0.7]])
     materials = Materials(one.expand(2, 3), one, one, up, one, double)
-    above = surface_weight(materials, means, torch.tensor([0.3, 0.0, 2.0]))
-    below = surface_weight(materials, means, torch.tensor([0.3, 0.0, -2.0]))
-    assert torch.equal(above, one)
-    assert torch.equal(below, double)
+    over, under = torch.tensor([0.3, 0.0, 2.0]), torch.tensor([0.3, 0.0, -2.0])
+    assert torch.equal(surface_weight(materials, discs, over), one)
+    assert torch.equal(surface_weight(materials, discs, under), double)
+    needles = dataclasses.replace(discs, scales=flat * torch.tensor([0.25, 1.0, 1.0]))
+    torch.testing.assert_close(surface_weight(materials, needles, over), 0.5 * one)

@@ -10,6 +10,7 @@ from relight3d.core.types import Cameras
 from relight3d.field.config import FieldConfig
 from relight3d.field.splats.objective import (
     Rendered,
+    bending,
     loss_terms,
     normal_consistency,
     normal_spread,
@@ -62,7 +63,7 @@ def test_spread_of_one_plane_is_zero(cameras):
 
 
 def test_spread_is_the_sum_over_pairs(cameras):
-    """alpha^2 - |N|^2 = 2 w1 w2 (1 - cos) for two normals under weights w1, w2."""
+    """alpha^2 - |N|^2 = 2 w1 w2 (1 - cos) for two normals under weights w1, w2, then bent."""
     other = torch.tensor([0.6, 0.0, 0.8])
     seen = plane_seen(cameras)
     both = dataclasses.replace(
@@ -70,17 +71,28 @@ def test_spread_is_the_sum_over_pairs(cameras):
         normal=(0.3 * UP + 0.5 * other).expand(12, 14, 3),
         alpha=torch.full((12, 14, 1), 0.8),
     )
-    assert float(normal_spread(both)) == pytest.approx(2 * 0.3 * 0.5 * (1 - 0.8), rel=1e-5)
+    expected = float(bending(torch.tensor(2 * 0.3 * 0.5 * (1 - 0.8))))
+    assert float(normal_spread(both)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_consistency_is_zero_where_normals_and_depth_agree(cameras):
     assert float(normal_consistency(plane_seen(cameras), cameras)) < 1e-5
 
 
-def test_consistency_is_one_minus_the_cosine(cameras):
+def test_two_small_bends_cost_as_much_as_one_crease():
+    """Unlike 1 - cosine, of which one bend of 40 degrees has four times that of 20."""
+    angles = torch.deg2rad(torch.tensor([0.0, 20.0, 40.0]))
+    flat, half, whole = bending(1 - angles.cos()).tolist()
+    assert flat == 0.0
+    assert whole == pytest.approx(2 * half, rel=0.15)
+    tiny = torch.deg2rad(torch.tensor([0.2, 0.4])).double()
+    assert float(bending(1 - tiny.cos())[1] / bending(1 - tiny.cos())[0]) == pytest.approx(4, 0.02)
+
+
+def test_consistency_is_the_bending_of_one_minus_the_cosine(cameras):
     told = torch.nn.functional.normalize(torch.tensor([0.3, 0.1, 1.0]), dim=0)
     found = normal_consistency(plane_seen(cameras, told=told), cameras)
-    assert float(found) == pytest.approx(1 - float(told @ UP), rel=1e-3)
+    assert float(found) == pytest.approx(float(bending(1 - told @ UP)), rel=1e-3)
 
 
 def test_consistency_asks_for_coverage(cameras):

@@ -31,8 +31,21 @@ def photometric(
     return torch.lerp(l1, 1 - ssim(image, target), dssim_weight) if dssim_weight else l1
 
 
+BEND = 0.05
+"""Below the angle whose 1 - cosine is the square of this, 4 degrees, `bending` is a parabola."""
+
+
+def bending(one_minus_cosine: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+    """About the angle (in radians over sqrt 2), where 1 - cosine is about its square.
+
+    The square would rather bend a whole neighbourhood a little than leave one sharp crease; the
+    angle itself, as in total variation, prefers flat faces that meet in an edge.
+    """
+    return (one_minus_cosine.clamp_min(0.0) + BEND**2).sqrt() - BEND
+
+
 def normal_consistency(rendered: Rendered, cameras: Cameras) -> Float[Tensor, ""]:
-    """1 - cosine between rendered normals and the normals of the rendered depth, by coverage."""
+    """`bending` between rendered normals and the normals of the rendered depth, where covered."""
     rays = pixel_rays(cameras)
     depth = plane_depth(rendered.normal, rendered.distance, rays)
     surface = normals_from_depth(depth, rays)
@@ -41,17 +54,17 @@ def normal_consistency(rendered: Rendered, cameras: Cameras) -> Float[Tensor, ""
     solid = -torch.nn.functional.max_pool2d(-rendered.alpha.detach().movedim(-1, 0), 3, 1, 1)
     weight = (solid[0, 1:-1, 1:-1, None] > 0.5).float()
     agreement = (inner * surface).sum(-1, keepdim=True)
-    return ((inner.norm(dim=-1, keepdim=True) - agreement) * weight).mean()
+    return (bending(inner.norm(dim=-1, keepdim=True) - agreement) * weight).mean()
 
 
 def normal_spread(rendered: Rendered) -> Float[Tensor, ""]:
     """How much the normals blended into one pixel disagree: 0 when all that it shows is one plane.
 
     For unit normals under weights that sum to alpha, alpha^2 - |N|^2 is twice the weighted sum of
-    their pairwise 1 - cosine.
+    their pairwise 1 - cosine, of which this is the `bending`.
     """
     length2 = rendered.normal.square().sum(-1, keepdim=True)
-    return (rendered.alpha.square() - length2).clamp_min(0.0).mean()
+    return bending(rendered.alpha.square() - length2).mean()
 
 
 def loss_terms(
