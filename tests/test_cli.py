@@ -1,3 +1,4 @@
+import math
 import os
 import subprocess
 import sys
@@ -7,6 +8,8 @@ import pytest
 from relight3d import __version__, cli
 from relight3d.cli.parsing import early_value, first_positional, resume_command
 from relight3d.core.errors import CaptureError
+from relight3d.pipeline import export as exporting
+from relight3d.pipeline import render as rendering
 from relight3d.pipeline.signals import Interrupted
 
 
@@ -121,6 +124,7 @@ def test_what_the_system_refuses_is_one_message(monkeypatch, capsys, number, wor
         ["train", "missing", "--out", "run"],
         ["train", "missing", "--out", "run", "--preset", "no_such_preset"],
         ["train", "missing", "--out", "run", "--preset", "missing" * 100 + ".yaml"],
+        ["train", "missing", "--out", "run", "--preset", ""],
         ["decompose", "missing"],
         ["render", "missing", "--out", "pictures"],
         ["export", "missing", "--out", "f.ply"],
@@ -130,8 +134,23 @@ def test_what_the_system_refuses_is_one_message(monkeypatch, capsys, number, wor
 def test_missing_inputs_end_with_code_2_and_write_nothing(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert cli.run(arguments) == 2
-    assert "missing" in (said := capsys.readouterr().err) or "no_such_preset" in said
+    said = capsys.readouterr().err
+    assert any(words in said for words in ("missing", "no_such_preset", "no preset ''."))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["render", "export"])
+@pytest.mark.parametrize(("degrees", "same"), [("810", 90.0), ("-450", -90.0), ("3.6e302", 0.0)])
+def test_light_turns_modulo_a_whole_turn(monkeypatch, command, degrees, same):
+    asked = []
+    for module, name in ((rendering, "render"), (exporting, "export")):
+        monkeypatch.setattr(module, name, lambda request: asked.append(request) or 0)
+    arguments = ["run", "--out", "o", "--env", "e.hdr", "--env-rotation-deg", degrees]
+    assert cli.run([command, *arguments]) == 0
+    turn = asked[0].env_rotation_rad
+    assert abs(turn) < 2 * math.pi
+    if abs(float(degrees)) < 1e3:  # beyond, a double knows no degrees
+        assert turn == pytest.approx(math.radians(same))
 
 
 def test_info_shows_what_is_there(capsys):

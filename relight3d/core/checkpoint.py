@@ -65,6 +65,11 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         )
     try:
         path.open("rb").close()  # the library calls every refusal a missing file
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error.strerror}. Mend its permissions, or check the disk."
+        ) from error
+    try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             version = _record(path, header)["version"]

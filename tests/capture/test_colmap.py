@@ -146,6 +146,32 @@ def test_missing_and_resized_photos_are_named(tmp_path):
         load(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["", "# 3D point list, no point in it\n"])
+def test_known_poses_without_points(tmp_path, text):
+    model(tmp_path / "c")
+    (tmp_path / "c/sparse/0/points3D.txt").write_text(text)
+    for capture in (
+        load(tmp_path / "c"),
+        import_capture(tmp_path / "c", tmp_path / "out", say=lambda text: None),
+    ):
+        assert len(capture.views) == 5
+        assert capture.points is None or capture.points.shape == (0, 3)
+
+
+def test_points_absurdly_far_away_are_left_out(tmp_path):
+    model(tmp_path)
+    path = tmp_path / "sparse/0/points3D.txt"
+    lines = path.read_text().splitlines()
+    for index, place in enumerate(("1e300", "-1e13", "nan", "inf")):
+        words = lines[index].split()
+        lines[index] = " ".join([*words[:3], place, *words[4:]])
+    path.write_text("\n".join(lines))
+    points = load(tmp_path).points
+    assert points is not None
+    np.testing.assert_allclose(points[:, 0], 0.1 * np.arange(5, 13))
+    assert np.isfinite(points).all()
+
+
 def test_a_photo_name_that_leaves_the_folder_is_refused(tmp_path):
     model(tmp_path / "c")
     tiny.save(tmp_path / "3.png", tiny.picture(3, alpha=False))

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -75,6 +76,17 @@ def test_not_a_checkpoint(tmp_path):
     save_file({"a": torch.zeros(1)}, tmp_path / "odd", metadata={checkpoint.FORMAT: "[1]"})
     with pytest.raises(CheckpointError, match="not a checkpoint of this program"):
         load_checkpoint(tmp_path / "odd")
+
+
+def test_what_the_system_refuses_is_not_called_damaged(tmp_path, monkeypatch):
+    save_checkpoint(tmp_path / "c", TENSORS, META)
+
+    def refuse(path, *arguments):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(CheckpointError, match=r"c cannot be read: Permission denied\. Mend"):
+        load_checkpoint(tmp_path / "c")
 
 
 def test_other_version(tmp_path, monkeypatch):
