@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
 
 
 class Adam:
@@ -30,11 +31,12 @@ class Adam:
             first, second = self._moments(name, parameter)
             self.steps[name] = count = self.steps.get(name, 0) + 1
             beta1, beta2 = self.betas
-            first.lerp_(parameter.grad, 1 - beta1)
-            second.mul_(beta2).addcmul_(parameter.grad, parameter.grad, value=1 - beta2)
-            correction = (1 - beta2**count) ** 0.5
-            scale = second.sqrt().add_(self.eps * correction)
-            parameter.addcdiv_(first, scale, value=-rate * correction / (1 - beta1**count))
+            adam(  # one pass over memory instead of six
+                [parameter], [parameter.grad], [first], [second], [],
+                [torch.tensor(count - 1.0, device=parameter.device)],
+                fused=True, amsgrad=False, maximize=False, weight_decay=0.0,
+                beta1=beta1, beta2=beta2, lr=rate, eps=self.eps,
+            )  # fmt: skip
 
     def _moments(self, name: str, parameter: Tensor) -> tuple[Tensor, Tensor]:
         if name not in self.moments:

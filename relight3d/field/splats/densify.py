@@ -14,6 +14,8 @@ from relight3d.core.rotation import matrix_from_quaternion
 
 DEAD_OPACITY = 0.005
 MAX_COPIES = 51
+STILL = 1e-3
+"""Splats whose noise is this much fainter than that of the faintest, above opacity 0.07, rest."""
 PARAMETERS = ["means", "quats_wxyz", "log_scales", "opacity_logits", "sh_dc", "sh_rest"]
 
 
@@ -92,11 +94,11 @@ def grow(
 @torch.no_grad()
 def explore(parameters: dict[str, Tensor], amount: float, generator: torch.Generator) -> None:
     """Shake faint splats within their own shape (Eq. 8: noise fades as opacity grows)."""
-    opacities = parameters["opacity_logits"].sigmoid()
-    strength = torch.sigmoid(-100 * (opacities - (1 - 0.995))) * amount
-    axes = (
-        matrix_from_quaternion(parameters["quats_wxyz"]) * parameters["log_scales"].exp()[:, None]
-    )
-    noise = torch.randn(parameters["means"].shape, generator=generator).to(axes.device)
-    covariance_noise = axes @ (axes.transpose(1, 2) @ (noise * strength[:, None])[..., None])
-    parameters["means"] += covariance_noise.squeeze(-1)
+    means = parameters["means"]
+    noise = torch.randn(means.shape, generator=generator).to(means)
+    strength = torch.sigmoid(-100 * (parameters["opacity_logits"].sigmoid() - (1 - 0.995)))
+    faint = (strength > STILL).nonzero()[:, 0]
+    scales = parameters["log_scales"][faint].exp()
+    axes = matrix_from_quaternion(parameters["quats_wxyz"][faint]) * scales[:, None]
+    shaken = amount * strength[faint, None] * noise[faint]
+    means[faint] += (axes @ (axes.transpose(1, 2) @ shaken[..., None])).squeeze(-1)
