@@ -44,6 +44,28 @@ def cameras_of(views: Sequence[View]) -> Cameras:
     )
 
 
+def cameras_at_one_size(views: Sequence[View]) -> Cameras:
+    """One batch of the cameras of views of any sizes, as if all were of the first one's size.
+
+    Places, axes and the angle that the shorter side sees stay as they are: frames are enlarged or
+    reduced until their shorter sides agree, then cut or widened about their middle.
+    """
+    size = np.array([views[0].width_px, views[0].height_px])
+    resized = []
+    for view in views:
+        own = np.array([view.width_px, view.height_px])
+        factor = size.min() / own.min()
+        intrinsics = view.intrinsics.copy()
+        intrinsics[:2, :2] *= factor
+        intrinsics[:2, 2] = size / 2 + factor * (intrinsics[:2, 2] - own / 2)
+        resized.append(
+            dataclasses.replace(
+                view, intrinsics=intrinsics, width_px=int(size[0]), height_px=int(size[1])
+            )
+        )
+    return cameras_of(resized)
+
+
 Window = tuple[int, int, int, int]
 """x0, y0, x1, y1 in pixels, the last two exclusive."""
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 from relight3d.core.errors import ConfigurationError
+from relight3d.core.settings import require_sane_numbers, require_window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +63,13 @@ class DecompositionConfig:
                 "decomposition.specular_steps, diffuse_steps and joint_steps must not be negative "
                 f"and not all zero, got {self.specular_steps}, {self.diffuse_steps}, "
                 f"{self.joint_steps}."
+            )
+        require_sane_numbers(self, "decomposition")
+        require_window(self.window_px, "decomposition")
+        if self.visibility_directions < 8 or self.shadow_map_px < 8:
+            raise ConfigurationError(
+                "decomposition.visibility_directions and decomposition.shadow_map_px must be at "
+                f"least 8, got {self.visibility_directions} and {self.shadow_map_px}."
             )
         height = self.environment_height
         if height < 4 or height & (height - 1):

@@ -27,6 +27,8 @@ from relight3d.shading.visibility import point_light_visibility, trace_visibilit
 OCCLUSION_DIRECTIONS = 256
 REFLECTION_HEIGHT = 64
 """Rows of the environment that reflections see."""
+SMALLEST_HEIGHT = 4
+"""Rows that prefiltering needs."""
 
 
 class Relighter:
@@ -132,6 +134,8 @@ class Relighter:
         radiance = environment.radiance_linear.to(self.gaussians.means)
         if rotation_rad:
             radiance = rotate(radiance, rotation_rad)
+        while radiance.shape[0] < SMALLEST_HEIGHT:  # each texel becomes four of its kind
+            radiance = radiance.repeat_interleave(2, 0).repeat_interleave(2, 1)
         height = min(REFLECTION_HEIGHT, _power_of_two_below(radiance.shape[0]))
         self.prefiltered = build_prefilter(height)(downsample(radiance, height))
         self.light = importance_directions(radiance, samples)

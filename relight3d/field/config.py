@@ -3,6 +3,7 @@
 import dataclasses
 
 from relight3d.core.errors import ConfigurationError
+from relight3d.core.settings import require_sane_numbers, require_window
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,13 +74,12 @@ class FieldConfig:
             raise ConfigurationError(
                 f"field.dssim_weight must be in [0, 1], got {self.dssim_weight}."
             )
+        require_sane_numbers(self, "field")
+        require_window(self.window_px, "field")
         if self.densify_every < 1 or self.sh_interval < 1:
             raise ConfigurationError(
                 "field.densify_every and field.sh_interval must be at least 1 step, got "
                 f"{self.densify_every} and {self.sh_interval}."
             )
-        if min(self.means_rate) <= 0.0 or self.growth < 0.0:
-            raise ConfigurationError(
-                "field.means_rate must be positive and field.growth not negative, got "
-                f"{self.means_rate} and {self.growth}."
-            )
+        if min(self.means_rate) <= 0.0:
+            raise ConfigurationError(f"field.means_rate must be positive, got {self.means_rate}.")

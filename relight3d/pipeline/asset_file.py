@@ -70,5 +70,8 @@ def _record(path: Path, tensors: dict[str, Tensor], group: str, kind):
         return None
     if len(found) < len(names):
         missing = ", ".join(name for name in names if name not in found)
-        raise CheckpointError(f"{path} lacks {group} {missing}: it was made by another version.")
+        raise CheckpointError(
+            f"{path} lacks {group} {missing}: it was made by another version of relight3d. Make it "
+            f"again: `relight3d decompose {path.parent} --overwrite`, or train anew."
+        )
     return kind(**found)

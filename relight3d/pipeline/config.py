@@ -1,7 +1,6 @@
 """Every setting of a training run. Readable without torch."""
 
 import dataclasses
-import math
 from typing import Literal
 
 from relight3d.core.errors import ConfigurationError
@@ -27,11 +26,6 @@ class TrainConfig:
     """Second stage: materials and light."""
 
     def __post_init__(self) -> None:
-        """Refuse a seed that generators cannot take, and numbers that are none."""
+        """Refuse a seed that generators cannot take."""
         if not 0 <= self.seed < 2**31:
             raise ConfigurationError(f"seed must be in [0, 2^31), got {self.seed}.")
-        for group in ("field", "decomposition"):
-            for name, value in dataclasses.asdict(getattr(self, group)).items():
-                numbers = value if isinstance(value, tuple) else (value,)
-                if any(isinstance(n, float) and not math.isfinite(n) for n in numbers):
-                    raise ConfigurationError(f"{group}.{name} must be finite, got {value}.")

@@ -7,10 +7,10 @@ from pathlib import Path
 from relight3d import capture as capture_room
 from relight3d.backends.registry import get_rasterizer
 from relight3d.core.errors import ConfigurationError
-from relight3d.core.photos import cameras_of
+from relight3d.core.photos import cameras_at_one_size, cameras_of
 from relight3d.core.progress import Progress
 from relight3d.core.types import Asset, Cameras
-from relight3d.core.views import Capture, View, ViewLight
+from relight3d.core.views import Capture, ViewLight
 from relight3d.files.atomic import atomic_file
 from relight3d.files.environment import read_environment
 from relight3d.files.pictures import over
@@ -140,7 +140,7 @@ def shots_of(request: RenderRequest, capture: Capture) -> list[Shot]:
             )
         return [Shot(cameras_of([view]), view.light) for view in views]
     if request.views == "turntable":
-        path = turntable(cameras_of(same_size(capture.split("train"))), request.frames)
+        path = turntable(cameras_at_one_size(capture.split("train")), request.frames)
     elif Path(request.views).is_file():
         first = capture.views[0]
         path = read_camera_file(
@@ -152,13 +152,6 @@ def shots_of(request: RenderRequest, capture: Capture) -> list[Shot]:
             "(transforms.json, or a camera path of nerfstudio's viewer)."
         )
     return [Shot(path[[index]], own) for index in range(len(path))]
-
-
-def same_size(views: tuple[View, ...]) -> list[View]:
-    """The views that share the first one's picture size."""
-    first = views[0]
-    size = (first.width_px, first.height_px)
-    return [view for view in views if (view.width_px, view.height_px) == size]
 
 
 def draw(painter: Painter, shot: Shot, light: Light | None, gain: Gain) -> Maps:

@@ -6,7 +6,7 @@ from typing import Any
 
 from relight3d.backends.interface import Rasterizer
 from relight3d.capture import load_photo
-from relight3d.core.photos import cameras_of
+from relight3d.core.photos import cameras_at_one_size, cameras_of
 from relight3d.core.types import Asset, Cameras
 from relight3d.core.views import Capture, View
 from relight3d.evaluation.report import Comparison, ReportContent, report_html
@@ -69,7 +69,8 @@ def _lead(capture: Capture, asset: Asset) -> str:
     train, test = len(capture.split("train")), len(capture.split("test"))
     kept = f", {test} kept back for testing" if test else ""
     made = "materials and light" if asset.materials is not None else "splats, light baked in"
-    size = f"{capture.views[0].width_px} x {capture.views[0].height_px} pixels"
+    sizes = {f"{view.width_px} x {view.height_px} pixels" for view in capture.views}
+    size = sizes.pop() if len(sizes) == 1 else f"{len(sizes)} sizes"
     return f"{train} photos of {size}{kept}; {len(asset.splats):,} splats with {made}."
 
 
@@ -115,8 +116,7 @@ def _gain(metrics: dict[str, Any]) -> Gain:
 def _turntables(frames: pictures.AssetFrames, capture: Capture, gain: Gain) -> dict[str, bytes]:
     """Under the light of the photos, and under up to two others, or the same light turning."""
     views = capture.split("train")
-    same_size = [v for v in views if (v.width_px, v.height_px) == _size(views[0])]
-    path = turntable(cameras_of(same_size), TURNTABLE_FRAMES)
+    path = turntable(cameras_at_one_size(views), TURNTABLE_FRAMES)
     path = path.scaled(min(1.0, TURNTABLE_WIDTH_PX / path.width_px))
     own, painter = views[0].light, frames.painter
     shown = {
@@ -167,7 +167,3 @@ def _relit(
             truth = pictures.image_picture(read_image(view.truth[f"relit/{name}"]))
             compared.append(Comparison(f"{name}, {view.name}", ours, truth))
     return compared
-
-
-def _size(view: View) -> tuple[int, int]:
-    return view.width_px, view.height_px

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from relight3d.backends.interface import Rasterizer
 from relight3d.core.job import step_generator
-from relight3d.core.photos import Photo, cameras_of
+from relight3d.core.photos import Photo, cameras_at_one_size
 from relight3d.core.transform import transform_splats
 from relight3d.core.types import Splats
 from relight3d.core.views import Capture
@@ -73,9 +73,7 @@ def decompose_job(
 def _scope(photos: Sequence[Photo]) -> Scope:
     if all(photo.coverage is not None for photo in photos):
         return Scope.everything()
-    size = photos[0].pixels.shape[:2]
-    views = [photo.view for photo in photos if photo.pixels.shape[:2] == size]
-    return Scope(Sphere(*scene_sphere(cameras_of(views))))
+    return Scope(Sphere(*scene_sphere(cameras_at_one_size([photo.view for photo in photos]))))
 
 
 def needs_exposures(capture: Capture) -> bool:

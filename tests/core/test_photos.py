@@ -6,7 +6,14 @@ from balls import ball, photos_of, view_of
 from scenes import orbit
 
 from relight3d.backends.registry import get_rasterizer
-from relight3d.core.photos import Photo, cameras_of, crop_cameras, object_window, part_of
+from relight3d.core.photos import (
+    Photo,
+    cameras_at_one_size,
+    cameras_of,
+    crop_cameras,
+    object_window,
+    part_of,
+)
 
 
 def photo(coverage=None, size=(10, 20), pixels=None):
@@ -46,6 +53,25 @@ def test_window_stays_in_the_frame():
 def test_window_is_everything_without_a_mask():
     assert object_window(photo(), 3) == (0, 0, 20, 10)
     assert object_window(photo(mask(slice(0, 0), slice(0, 0))), 3) == (0, 0, 20, 10)
+
+
+def test_cameras_of_several_sizes_in_one_batch():
+    views = [view_of(orbit(3, width, 20), i) for i, width in enumerate((20, 20, 30))]
+    large = dataclasses.replace(
+        views[1], width_px=90, height_px=60, intrinsics=views[1].intrinsics * [[3], [3], [1]]
+    )
+    large.intrinsics[0, 2] += 15  # 90 pixels wide and not 60: the middle has moved
+    cameras = cameras_at_one_size([views[0], large, views[2]])
+    assert (cameras.width_px, cameras.height_px) == (20, 20)
+    plain = cameras_of(views[:2])
+    torch.testing.assert_close(cameras.intrinsics[:2], plain.intrinsics)
+    torch.testing.assert_close(cameras.world_to_camera[:2], plain.world_to_camera)
+    assert torch.equal(cameras.world_to_camera[2:], cameras_of(views[2:]).world_to_camera)
+    assert cameras.intrinsics[2, 0, 2] == views[2].intrinsics[0, 2] - 5
+    upright = dataclasses.replace(views[2], width_px=20, height_px=30)
+    assert cameras_at_one_size([views[0], upright]).intrinsics[1, 0, 0] == pytest.approx(
+        upright.intrinsics[0, 0]
+    )
 
 
 def test_cropped_cameras_draw_the_same_pixels():

@@ -13,6 +13,11 @@ from relight3d.decomposition.config import DecompositionConfig
         ({"environment_height": 2}, "power of two"),
         ({"initial_progress": 0.0}, "initial_progress"),
         ({"initial_progress": 1.0}, "initial_progress"),
+        ({"shadow_map_px": 0}, "shadow_map_px"),
+        ({"visibility_directions": 0}, "visibility_directions"),
+        ({"light_rate": -0.1}, "light_rate"),
+        ({"albedo_smoothness": float("inf")}, "albedo_smoothness"),
+        ({"window_px": 255}, "window_px"),
     ],
 )
 def test_impossible_settings_are_refused(settings, named):

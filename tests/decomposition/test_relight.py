@@ -158,6 +158,18 @@ def test_point_light_alone(rasterize):
     torch.testing.assert_close(brighter["rgb"], 2 * maps["rgb"])
 
 
+@pytest.mark.parametrize("height", [1, 2, 3])
+def test_a_map_of_few_texels_lights_like_a_finer_one(rasterize, height):
+    """One white texel is as good a furnace as many."""
+    asset, cameras = material_ball(300), orbit(1, 16, 16)
+    tiny = EnvironmentLight(torch.ones(height, 2 * height, 3))
+    shown = [
+        float(relighter(asset, rasterize, sky, light_samples=200).render(cameras)["rgb"].mean())
+        for sky in (tiny, WHITE)
+    ]
+    assert shown[0] == pytest.approx(shown[1], rel=0.02)
+
+
 def test_a_background_out_of_scope_casts_no_shadows(rasterize):
     """Progress is exactly 0 there: a wall around the object is not in the new light's way."""
     asset, shell = material_ball(600), material_ball(600, progress=0.0)

@@ -17,6 +17,12 @@ from relight3d.field.config import FieldConfig
         ({"sh_interval": 0}, "sh_interval"),
         ({"means_rate": (1e-4, 0.0)}, "means_rate"),
         ({"growth": -0.1}, "growth"),
+        ({"steps": 10**30}, "steps"),
+        ({"normal_weight": -1.0}, "normal_weight"),
+        ({"quats_rate": float("nan")}, "quats_rate"),
+        ({"means_rate": (1e-4, float("inf"))}, "means_rate"),
+        ({"window_px": 1}, "window_px"),
+        ({"window_px": -4}, "window_px"),
     ],
 )
 def test_impossible_settings_are_refused(settings, named):

@@ -9,7 +9,14 @@ from relight3d.backends.interface import Rasterizer
 from relight3d.core.errors import CaptureError
 from relight3d.core.job import step_generator
 from relight3d.core.photo_descent import PhotoDescent
-from relight3d.core.photos import Photo, cameras_of, crop_cameras, object_window, part_of
+from relight3d.core.photos import (
+    Photo,
+    cameras_at_one_size,
+    cameras_of,
+    crop_cameras,
+    object_window,
+    part_of,
+)
 from relight3d.core.planes import facing, plane_distance, splat_normals
 from relight3d.core.radiance import radiance_srgb
 from relight3d.core.types import Cameras, Gaussians, Splats
@@ -181,6 +188,4 @@ class SplatFit(PhotoDescent):
 
 def capture_extent(photos: Sequence[Photo]) -> float:
     """Radius, in world units, of what the photos look at together."""
-    same_size = [p.view for p in photos if p.view.width_px == photos[0].view.width_px
-                 and p.view.height_px == photos[0].view.height_px]  # fmt: skip
-    return scene_sphere(cameras_of(same_size))[1]
+    return scene_sphere(cameras_at_one_size([photo.view for photo in photos]))[1]

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from relight3d.core import sh
 from relight3d.core.errors import CaptureError
-from relight3d.core.photos import Photo, cameras_of
+from relight3d.core.photos import Photo, cameras_at_one_size, cameras_of
 from relight3d.core.types import Cameras, Splats
 from relight3d.core.views import Capture
 from relight3d.field.config import FieldConfig
@@ -194,10 +194,7 @@ def start_splats(
     Raises:
         CaptureError: Masks that agree on no volume.
     """
-    first = photos[0].view
-    views = [p.view for p in photos if (p.view.width_px, p.view.height_px)
-             == (first.width_px, first.height_px)]  # fmt: skip
-    center, radius = scene_sphere(cameras_of(views))
+    center, radius = scene_sphere(cameras_at_one_size([photo.view for photo in photos]))
     count = min(config.initial_splats, config.max_splats)
     if all(photo.coverage is not None for photo in photos):
         points, normals, spacing = visual_hull(photos, center, radius, count, generator)

@@ -1,0 +1,43 @@
+"""Guards that the settings of all stages share. Readable without torch."""
+
+import dataclasses
+import math
+from typing import Any
+
+from relight3d.core.errors import ConfigurationError
+
+MAX_COUNT = 10**9
+SMALLEST_WINDOW_PX = 256
+
+
+def require_sane_numbers(config: Any, prefix: str) -> None:
+    """Refuse a number that is NaN, infinite, negative or absurdly large, in any field.
+
+    Args:
+        config: A dataclass whose numbers (or tuples of them) all are amounts, rates or weights.
+        prefix: What its fields are called by on the command line, such as 'field'.
+
+    Raises:
+        ConfigurationError: Names the field and what it was given.
+    """
+    for name, value in dataclasses.asdict(config).items():
+        for number in value if isinstance(value, tuple) else (value,):
+            if not isinstance(number, int | float):
+                continue
+            if not (math.isfinite(number) and 0 <= number <= MAX_COUNT):
+                raise ConfigurationError(
+                    f"{prefix}.{name} must be a number from 0 to {MAX_COUNT}, got {number}."
+                )
+
+
+def require_window(window_px: int, prefix: str) -> None:
+    """Refuse a window too small for the differences between pixels that the losses look at.
+
+    Raises:
+        ConfigurationError: Neither 0 (no limit) nor at least `SMALLEST_WINDOW_PX`.
+    """
+    if 0 < window_px < SMALLEST_WINDOW_PX:
+        raise ConfigurationError(
+            f"{prefix}.window_px must be 0 (no limit) or at least {SMALLEST_WINDOW_PX} pixels, got "
+            f"{window_px}."
+        )
