@@ -22,6 +22,7 @@ SHEET_SHARE = 0.4
 OPEN_SKY_PX = 1.0
 """A splat that the photos hardly show faces the open sky: that guess counts as so many pixels."""
 NEEDLE_FLOOR = 0.05
+"""What the thinnest needle still counts, of a disc's 1."""
 BACK_FLOOR = 0.02
 """What the back of a closed surface still counts: where nothing else is seen, it must do."""
 
