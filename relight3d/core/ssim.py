@@ -14,8 +14,8 @@ WINDOW = 11
 SIGMA = 1.5
 C1 = 0.01**2
 C2 = 0.03**2
-
-
+_WEIGHTS = [math.exp(-0.5 * ((k - WINDOW // 2) / SIGMA) ** 2) for k in range(WINDOW)]
+TAPS = tuple(weight / sum(_WEIGHTS) for weight in _WEIGHTS)
 CACHED = 1 << 18
 """Values blurred at a time: about what a processor's second-level cache holds, 1 MB."""
 
@@ -34,10 +34,9 @@ def _blur_axis(maps: Float[Tensor, "M H W"], axis: int) -> Float[Tensor, "M H W"
     length, half = maps.shape[axis], WINDOW // 2
     padding = (half, half) if axis == 2 else (0, 0, half, half)
     padded = torch.nn.functional.pad(maps, padding)
-    taps = [math.exp(-0.5 * ((k - half) / SIGMA) ** 2) for k in range(WINDOW)]
-    total = padded.narrow(axis, 0, length) * (taps[0] / sum(taps))
+    total = padded.narrow(axis, 0, length) * TAPS[0]
     for k in range(1, WINDOW):
-        total.add_(padded.narrow(axis, k, length), alpha=taps[k] / sum(taps))
+        total.add_(padded.narrow(axis, k, length), alpha=TAPS[k])
     return total
 
 

@@ -85,7 +85,7 @@ def surface_weight(
     Less from behind; and less for needles, whose normals may be anywhere around their long axis.
     """
     axes = gaussians.scales[:, :2]
-    round_ = (axes.amin(-1, keepdim=True) / axes.amax(-1, keepdim=True).clamp_min(1e-12)).sqrt()
+    roundness = (axes.amin(-1, keepdim=True) / axes.amax(-1, keepdim=True).clamp_min(1e-12)).sqrt()
     behind = sees_back(materials.normals, gaussians.means, center)
-    weight = round_.clamp_min(NEEDLE_FLOOR) * torch.where(behind, materials.double_sided, 1.0)
+    weight = roundness.clamp_min(NEEDLE_FLOOR) * torch.where(behind, materials.double_sided, 1.0)
     return weight.detach()

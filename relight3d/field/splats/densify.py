@@ -15,7 +15,7 @@ from relight3d.core.rotation import matrix_from_quaternion
 DEAD_OPACITY = 0.005
 MAX_COPIES = 51
 STILL = 1e-3
-"""Splats whose noise is this much fainter than that of the faintest, above opacity 0.07, rest."""
+"""Noise strength, at most about 0.6, below which a splat rests: opacity above 0.07."""
 PARAMETERS = ["means", "quats_wxyz", "log_scales", "opacity_logits", "sh_dc", "sh_rest"]
 
 
