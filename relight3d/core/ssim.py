@@ -75,3 +75,14 @@ def ssim(image: Float[Tensor, "H W ch"], target: Float[Tensor, "H W ch"]) -> Flo
         target: Values in [0, 1]; a constant.
     """
     return _MeanSsim.apply(image.movedim(-1, 0).contiguous(), target.movedim(-1, 0).contiguous())  # pyright: ignore[reportReturnType]
+
+
+def photometric(
+    image: Float[Tensor, "H W ch"], target: Float[Tensor, "H W ch"], dssim_weight: float
+) -> Float[Tensor, ""]:
+    """(1 - w) L1 + w (1 - SSIM), as in 3DGS. Display-referred values.
+
+    Differentiable in `image`, and through L1 alone in `target`.
+    """
+    l1 = (image - target).abs().mean()
+    return torch.lerp(l1, 1 - ssim(image, target), dssim_weight) if dssim_weight else l1

@@ -9,7 +9,8 @@ Unlike the paper, geometry and radiance field stay as fitted, so that the look u
 light loses nothing; instead each splat has a shading normal that is free to follow the light.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -19,20 +20,20 @@ from relight3d.core import sh
 from relight3d.core.color import linear_from_srgb, srgb_from_linear
 from relight3d.core.job import step_generator
 from relight3d.core.photo_descent import PhotoDescent
-from relight3d.core.photos import Photo, cameras_of, crop_cameras, object_window, part_of
-from relight3d.core.planes import facing, splat_normals
-from relight3d.core.radiance import radiance_srgb
+from relight3d.core.photos import Photo, Window, cameras_of, crop_cameras, object_window, part_of
+from relight3d.core.planes import splat_normals
 from relight3d.core.types import Asset, Cameras, Materials, Splats
 from relight3d.core.views import ViewLight
 from relight3d.decomposition import lighting
 from relight3d.decomposition import materials as material_room
 from relight3d.decomposition import occlusion as sky_room
 from relight3d.decomposition.config import DecompositionConfig
-from relight3d.decomposition.gbuffer import Drawn, draw, some_gaussians
+from relight3d.decomposition.gbuffer import Drawn, draw, in_planes
 from relight3d.decomposition.objective import Pulls, loss_terms
 from relight3d.decomposition.physics import channels_of, shade_drawn
 from relight3d.decomposition.scope import Scope
-from relight3d.decomposition.sides import seen_sides, surface_weight
+from relight3d.decomposition.shown import KEPT_BYTES, Shown, show
+from relight3d.decomposition.sides import seen_sides
 from relight3d.shading.prefilter import build_prefilter
 
 CROP_MARGIN_PX = 8
@@ -74,6 +75,8 @@ class Decompose(PhotoDescent):
         super().__init__(photos, seed, device)
         self.config, self.rasterize, self.total_steps = config, rasterize, config.steps
         self.exposures = exposures
+        if not config.normal_rate:
+            self.constant = self.constant | {"normals"}
         self.cameras = [cameras_of([photo.view]).to(device) for photo in photos]
         self.windows = [object_window(photo, CROP_MARGIN_PX) for photo in photos]
         self.splats = Splats(**{n: t.detach().to(device) for n, t in vars(splats).items()})
@@ -94,6 +97,7 @@ class Decompose(PhotoDescent):
             rasterize=rasterize,
         )  # fmt: skip
         self.surface_share = _surface_share(self.splats, self.scope)
+        self._kept: dict[int, Shown] = {}
         self.parameters = self._start()
         self.own(self.parameters)
 
@@ -105,11 +109,11 @@ class Decompose(PhotoDescent):
         index = self.photo_index(step)
         generator = step_generator(self.seed, self.name, step)
         x0, y0, x1, y1 = part_of(self.windows[index], config.window_px, generator)
-        photo = self.photos[index]
         cameras = crop_cameras(self.cameras[index], (x0, y0, x1, y1))
-        target = photo.srgb()[y0:y1, x0:x1].to(self.device)
+        photo = _cut(self.photos[index], (x0, y0, x1, y1))
+        target = in_planes(photo.srgb().to(self.device))
         alpha = photo.alpha()
-        mask = None if alpha is None else alpha[y0:y1, x0:x1].to(self.device)
+        mask = None if alpha is None else alpha.to(self.device)
         if mask is not None:
             target = target * mask
         if self.exposures is not None:
@@ -128,32 +132,50 @@ class Decompose(PhotoDescent):
         self.optimizer.step(self.parameters, self._learning_rates(step))
         self.steps_done += 1
         return {name: float(term.detach()) for name, term in terms.items()} | {
-            "progress_mean": float(self.materials().progress.detach().mean())
+            "progress_mean": float(material_room.progress(self.parameters).detach().mean())
         }
 
     def compose(self, cameras: Cameras, index: int, *, diffuse: bool) -> tuple[Tensor, Drawn]:
-        """The mixture of physics and radiance field over black, under photo `index`'s light."""
-        p, center, rows = self.parameters, cameras.centers[0], self.sides.shown[index]
-        shown = some_gaussians(self.gaussians, rows)
-        found = material_room.activate(material_room.some(p, rows))
-        normals = facing(found.normals, shown.means, center)
+        """Physics and radiance field mixed over black, of photo `index` or a part of it."""
+        shown = self._shown(index)
+        rows, normals = shown.rows, shown.normals
+        found = material_room.activate(material_room.some(self.parameters, rows, shown.parameters))
         view_light = self.photos[index].view.light
         sky, surroundings = self._sky(view_light, diffuse), None
         if diffuse and sky is not None and self.config.bounce:
             surroundings = self._surroundings(sky)
         light = lighting.illuminate(
-            view_light, sky, self.occlusion.some(rows) if diffuse else None, normals, surroundings,
+            view_light, sky, self.occlusion if diffuse else None, rows, normals, surroundings,
             [seen[rows] for seen in self.point_visibility[index]],
         )  # fmt: skip
-        degree = sh.degree_of(self.splats.sh.shape[1])
-        coefficients = self.splats.sh[rows]
-        raw = radiance_srgb(coefficients[:, :1], coefficients[:, 1:], shown.means, center, degree)
+        channels = channels_of(
+            found, normals, shown.gaussians.means, cameras.centers[0], light,
+            shown.mirror if diffuse else None,
+        )  # fmt: skip
         drawn = draw(
-            self.rasterize, shown, channels_of(found, normals, shown.means, center, light), cameras,
-            surface_weight(found, shown, center), {"raw": raw, "scope": p["scope"][rows]},
+            self.rasterize, shown.gaussians, channels, cameras, shown.weight,
+            {"raw": shown.raw, "scope": shown.parameters["scope"]},
         )  # fmt: skip
         radiance = shade_drawn(drawn, light, diffuse=diffuse)
         return mix(drawn, srgb_from_linear(radiance.clamp_min(0.0))), drawn
+
+    def _shown(self, index: int) -> Shown:
+        """What photo `index` shows: as kept, or found anew, which is the same to the last bit."""
+        if index in self._kept:
+            return self._kept[index]
+        shown = show(
+            self.sides.shown[index], self.cameras[index].centers[0], self.splats, self.gaussians,
+            self.parameters, self.occlusion.sh,
+        )  # fmt: skip
+        kept_bytes = sum(kept.size_bytes() for kept in self._kept.values())
+        if "normals" in self.constant and kept_bytes + shown.size_bytes() <= KEPT_BYTES:
+            self._kept[index] = shown
+        return shown
+
+    def load_state_tensors(self, tensors: Mapping[str, Tensor], steps_done: int) -> None:
+        """Continue from `state_tensors()`."""
+        super().load_state_tensors(tensors, steps_done)
+        self._kept.clear()
 
     def _sky(self, light: ViewLight, gained: bool) -> lighting.Sky | None:
         if light.environment is None:
@@ -169,9 +191,9 @@ class Decompose(PhotoDescent):
         rows = torch.arange(0, len(self.gaussians), max(1, len(self.gaussians) // SURFACE_SAMPLES))
         rows = rows.to(self.device)
         found = material_room.activate(material_room.some(self.parameters, rows))
-        return self.occlusion.some(rows).surroundings(
+        return self.occlusion.surroundings(
             found.albedo_linear * (1.0 - found.metallic), found.normals, sky.cells,
-            self.surface_share[rows],
+            self.surface_share[rows], rows,
         )  # fmt: skip
 
     def materials(self) -> Materials:
@@ -257,11 +279,16 @@ class Decompose(PhotoDescent):
 def mix(drawn: Drawn, physics_srgb: Tensor) -> Tensor:
     """A * physics + (1 - a) * radiance field over black, display-referred [H, W, 3]."""
     progress = drawn.at_covered("progress")
-    coverage = drawn.alpha.flatten(0, 1)[drawn.covered]
     raw = drawn.maps["raw"]
-    raw_covered = raw.flatten(0, 1)[drawn.covered]
-    mixed = progress * physics_srgb * coverage + (1 - progress) * raw_covered
-    return raw.flatten(0, 1).index_copy(0, drawn.covered, mixed).view_as(raw)
+    mixed = progress * physics_srgb * drawn.coverage + (1 - progress) * drawn.pick(raw)
+    return drawn.put(mixed, raw)
+
+
+def _cut(photo: Photo, window: Window) -> Photo:
+    """A part of the photo: so that no more than this is turned into floats."""
+    x0, y0, x1, y1 = window
+    coverage = None if photo.coverage is None else photo.coverage[y0:y1, x0:x1]
+    return dataclasses.replace(photo, pixels=photo.pixels[y0:y1, x0:x1], coverage=coverage)
 
 
 def open_side(axes: Tensor, occlusion: sky_room.Occlusion) -> Tensor:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from relight3d.backends.interface import Rasterizer
@@ -92,16 +92,20 @@ def illuminate(
     light: ViewLight,
     sky: Sky | None,
     occlusion: Occlusion | None,
+    rows: Int[Tensor, " n"],
     normals: Float[Tensor, "n 3"],
     surroundings: Float[Tensor, "3"] | None,
     point_visibility: Sequence[Float[Tensor, "n 1"]],
 ) -> Illumination:
-    """All light on some splats. Differentiable in sky, normals and surroundings.
+    """All light on some splats, but for what occludes their reflections.
+
+    Differentiable in sky, normals and surroundings.
 
     Args:
         light: What the view says of its light.
         sky: Its environment; None if only point lights shine.
-        occlusion: Of these splats; None before stage 3: nothing is occluded.
+        occlusion: Of all splats; None before stage 3: nothing is occluded.
+        rows: Which splats these are.
         normals: Their shading normals on the side of the camera.
         surroundings: What occluded directions show; None: black.
         point_visibility: Of these splats, per point light of the view.
@@ -111,9 +115,7 @@ def illuminate(
         return Illumination(**points)
     if occlusion is None:
         return Illumination(sky.prefiltered, sky.prefiltered.irradiance(normals), **points)
-    irradiance, open_share = occlusion.irradiance(normals, sky.cells)
+    irradiance, open_share = occlusion.irradiance(normals, sky.cells, rows)
     if surroundings is not None:
         irradiance = add_bounce(irradiance, open_share, surroundings)
-    return Illumination(
-        sky.prefiltered, irradiance, occlusion.sh, surroundings=surroundings, **points
-    )
+    return Illumination(sky.prefiltered, irradiance, surroundings=surroundings, **points)

@@ -1,6 +1,7 @@
 """Per-splat material parameters: activations, starting values, and the plain record."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Float
@@ -33,9 +34,14 @@ def activate(parameters: Mapping[str, Tensor]) -> Materials:
         roughness=MIN_ROUGHNESS + span * parameters["roughness_logits"].sigmoid(),
         metallic=parameters["metallic_logits"].sigmoid(),
         normals=torch.nn.functional.normalize(parameters["normals"], dim=-1),
-        progress=parameters["progress_logits"].sigmoid() * parameters["scope"],
+        progress=progress(parameters),
         double_sided=parameters["double_sided"],
     )
+
+
+def progress(parameters: Mapping[str, Tensor]) -> Float[Tensor, "N 1"]:
+    """Share of physics in each splat's look. Differentiable."""
+    return parameters["progress_logits"].sigmoid() * parameters["scope"]
 
 
 def white_metal(
@@ -64,11 +70,16 @@ PER_SPLAT = (
 )  # fmt: skip
 
 
-def some(parameters: Mapping[str, Tensor], rows: Tensor) -> dict[str, Tensor]:
-    """The parameters of some splats."""
-    return {name: parameters[name][rows] for name in PER_SPLAT} | {
-        "log_gain": parameters["log_gain"]
+def some(
+    parameters: Mapping[str, Tensor],
+    rows: Tensor,
+    known: Mapping[str, Tensor] = MappingProxyType({}),
+) -> dict[str, Tensor]:
+    """The parameters of some splats; `known` are those of them that are at hand."""
+    chosen = {
+        name: parameters[name].index_select(0, rows) for name in PER_SPLAT if name not in known
     }
+    return {**known, **chosen, "log_gain": parameters["log_gain"]}
 
 
 def admit_diffuse(

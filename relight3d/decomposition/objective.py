@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from relight3d.core.ssim import ssim
+from relight3d.backends.fused import photometric
 from relight3d.decomposition.config import DecompositionConfig
-from relight3d.decomposition.gbuffer import Drawn
+from relight3d.decomposition.gbuffer import Drawn, join_planes
 from relight3d.decomposition.lighting import PREFIX
 
 SATURATED = 0.99
@@ -31,18 +31,58 @@ def forgive_saturation(
     return torch.where((target >= SATURATED) & (image > target), target, image)
 
 
-def _smooth(
-    maps: Float[Tensor, "H W ch"], guide: Float[Tensor, "H W 3"], alpha: Float[Tensor, "H W 1"]
-) -> Float[Tensor, ""]:
-    """Mean absolute difference of neighbours, where the photo has no edge (scale-free in log)."""
-    total = maps.new_zeros(())
+def flatness_of(
+    guide: Float[Tensor, "H W 3"], alpha: Float[Tensor, "H W 1"]
+) -> tuple[Float[Tensor, "h W 1"], Float[Tensor, "H w 1"]]:
+    """How much two neighbours, one below or beside the other, belong together: 0 across edges.
+
+    h = H - 1, w = W - 1.
+    """
+    weights = []
     for axis in (0, 1):
-        here, next_ = slice(None, -1), slice(1, None)
-        a = (slice(None),) * axis + (here,)
-        b = (slice(None),) * axis + (next_,)
-        weight = torch.exp(-EDGE_SHARPNESS * (guide[a] - guide[b]).abs().mean(-1, keepdim=True))
-        total = total + ((maps[a] - maps[b]).abs() * weight * alpha[a] * alpha[b]).mean()
-    return total
+        (a, b), (near, far) = _neighbours(guide, axis), _neighbours(alpha, axis)
+        edge = (a - b).abs().mean(-1, keepdim=True)
+        weights.append(torch.exp(-EDGE_SHARPNESS * edge) * near * far)
+    return weights[0], weights[1]
+
+
+def _neighbours(image: Tensor, axis: int) -> tuple[Tensor, Tensor]:
+    length = image.shape[axis] - 1
+    return image.narrow(axis, 0, length), image.narrow(axis, 1, length)
+
+
+class _Smooth(torch.autograd.Function):
+    """Keeps one signed weight per difference; autograd would keep, and revisit, four images."""
+
+    @staticmethod
+    def forward(ctx, maps: Tensor, *weights: Tensor) -> Tensor:
+        total, signed = maps.new_zeros(()), []
+        for axis, weight in enumerate(weights):
+            a, b = _neighbours(maps, axis)
+            difference = a - b
+            signed.append(difference.sign().mul_(weight))
+            total += difference.mul_(signed[-1]).mean()
+        ctx.save_for_backward(*signed)
+        return total
+
+    @staticmethod
+    def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
+        down, across = ctx.saved_tensors
+        height, width = across.shape[0], down.shape[1]
+        out = down.new_zeros(down.shape[-1], height, width).permute(1, 2, 0)  # in planes
+        for axis, part in enumerate((down, across)):
+            scaled = part * (grad / part.numel())
+            a, b = _neighbours(out, axis)
+            a.add_(scaled)
+            b.sub_(scaled)
+        return out, None, None
+
+
+def smooth(
+    maps: Float[Tensor, "H W ch"], flatness: tuple[Float[Tensor, "h W 1"], Float[Tensor, "H w 1"]]
+) -> Float[Tensor, ""]:
+    """Mean absolute difference of neighbours, weighted by their `flatness_of`."""
+    return _Smooth.apply(maps, *flatness)  # pyright: ignore[reportReturnType]
 
 
 def environment_terms(
@@ -82,8 +122,7 @@ def loss_terms(
         pulls: Which regularisers the present stage uses.
     """
     image = forgive_saturation(image, target)
-    l1 = (image - target).abs().mean()
-    terms = {"photo": torch.lerp(l1, 1 - ssim(image, target), config.dssim_weight)}
+    terms = {"photo": photometric(image, target, config.dssim_weight)}
     for name, value in parameters.items():
         if name.startswith(PREFIX):
             for term, weighted in environment_terms(value, config).items():
@@ -94,11 +133,13 @@ def loss_terms(
         alpha = drawn.alpha.detach()
         safe = alpha.clamp_min(0.05)
         log_albedo = (drawn.maps["albedo"] / safe).clamp_min(0.01).log()
-        terms["albedo"] = config.albedo_smoothness * _smooth(log_albedo, target, alpha)
-        gloss = torch.cat([drawn.maps["roughness"], drawn.maps["metallic"]], -1) / safe
-        terms["gloss"] = config.roughness_smoothness * _smooth(gloss, target, alpha)
+        flatness = flatness_of(target, alpha)
+        terms["albedo"] = config.albedo_smoothness * smooth(log_albedo, flatness)
+        gloss = join_planes([drawn.maps["roughness"], drawn.maps["metallic"]]) / safe
+        terms["gloss"] = config.roughness_smoothness * smooth(gloss, flatness)
         metallic = parameters["metallic_logits"].sigmoid()
         terms["metallic"] = config.metallic_weight * metallic.mean()
-    unit = torch.nn.functional.normalize(parameters["normals"], dim=-1)
-    terms["normal"] = config.normal_weight * (1 - (unit * splat_normals).sum(-1)).mean()
+    if parameters["normals"].requires_grad:  # else they are what they started as
+        unit = torch.nn.functional.normalize(parameters["normals"], dim=-1)
+        terms["normal"] = config.normal_weight * (1 - (unit * splat_normals).sum(-1)).mean()
     return terms

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from relight3d.backends.interface import Rasterizer
 from relight3d.core.types import Gaussians
+from relight3d.decomposition.irradiance import irradiance
 from relight3d.decomposition.scope import within
 from relight3d.shading.bounce import surroundings_radiance
 from relight3d.shading.directions import DirectionCells, direction_cells, spherical_fibonacci
-from relight3d.shading.fused_irradiance import irradiance
 from relight3d.shading.transfer import visibility_sh
 from relight3d.shading.visibility import Sphere, trace_visibility
 
@@ -28,13 +28,12 @@ class Occlusion:
     sh: Float[Tensor, "N 9"]
     """The same as spherical harmonics of degree 2: soft shadows of reflections."""
 
-    def some(self, rows: Int[Tensor, " n"]) -> "Occlusion":
-        """The same for some of the splats."""
-        return Occlusion(self.cells, self.weights[rows], self.sh[rows])
-
     def irradiance(
-        self, normals: Float[Tensor, "N 3"], radiance: Float[Tensor, "D 3"]
-    ) -> tuple[Float[Tensor, "N 3"], Float[Tensor, "N 1"]]:
+        self,
+        normals: Float[Tensor, "n 3"],
+        radiance: Float[Tensor, "D 3"],
+        rows: Int[Tensor, " n"] | None = None,
+    ) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 1"]]:
         """Irradiance past the occluders, and the open share of the sky as the surface weighs it.
 
         Differentiable in normals and radiance.
@@ -42,20 +41,22 @@ class Occlusion:
         Args:
             normals: Unit, on the side that is looked at.
             radiance: Mean sky radiance of each direction's cell.
+            rows: Which splats these are; None: all.
         """
         with_ones = torch.cat([radiance, torch.ones_like(radiance[:, :1])], -1)
-        both = irradiance(self.weights, normals, self.cells.directions, with_ones)
+        both = irradiance(self.weights, normals, self.cells.directions, with_ones, rows)
         return both[:, :3], (both[:, 3:] / torch.pi).clamp_max(1.0)
 
     def surroundings(
         self,
-        diffuse_albedo: Float[Tensor, "N 3"],
-        normals: Float[Tensor, "N 3"],
+        diffuse_albedo: Float[Tensor, "n 3"],
+        normals: Float[Tensor, "n 3"],
         radiance: Float[Tensor, "D 3"],
-        share: Float[Tensor, "N 1"],
+        share: Float[Tensor, "n 1"],
+        rows: Int[Tensor, " n"] | None = None,
     ) -> Float[Tensor, "3"]:
         """Mean radiance of the object's own surfaces under this sky, all bounces; see `bounce`."""
-        direct, open_share = self.irradiance(normals, radiance)
+        direct, open_share = self.irradiance(normals, radiance, rows)
         return surroundings_radiance(diffuse_albedo, direct, open_share, share)
 
 

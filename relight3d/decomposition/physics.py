@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from relight3d.core.types import Materials, PointLight
-from relight3d.decomposition.gbuffer import Drawn
+from relight3d.decomposition.gbuffer import Drawn, unit
 from relight3d.shading.deferred import GBuffer, Shaded, reflect, shade, shade_point
 from relight3d.shading.prefilter import PrefilteredEnvironment
-from relight3d.shading.transfer import lobe_visibility_sh
+from relight3d.shading.transfer import MirrorVisibility, mirror_visibility
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,8 +36,12 @@ def channels_of(
     means: Float[Tensor, "N 3"],
     center: Float[Tensor, "3"],
     light: Illumination,
+    mirror: MirrorVisibility | None = None,
 ) -> dict[str, Tensor]:
-    """What must be drawn so that pixels can be shaded."""
+    """What must be drawn so that pixels can be shaded.
+
+    `mirror` is `mirrors` of the light's occlusion where that is kept from step to step.
+    """
     channels = {
         "normal": normals,
         "albedo": materials.albedo_linear,
@@ -48,17 +52,26 @@ def channels_of(
     if light.environment is not None:
         assert light.irradiance is not None
         channels["irradiance"] = light.irradiance
-        if light.occlusion_sh is not None:
-            view = torch.nn.functional.normalize(center - means, dim=-1)
-            mirror, _ = reflect(view, normals)
-            channels["mirror_visibility"] = lobe_visibility_sh(
-                light.occlusion_sh, normals, mirror, materials.roughness.detach()
-            )
+        if mirror is None and light.occlusion_sh is not None:
+            mirror = mirrors(light.occlusion_sh, normals, means, center)
+        if mirror is not None:
+            channels["mirror_visibility"] = mirror.blurred(materials.roughness.detach())
     if light.points:
         channels["position"] = means
         for index, visibility in enumerate(light.point_visibility):
             channels[f"point_visibility_{index}"] = visibility
     return channels
+
+
+def mirrors(
+    occlusion_sh: Float[Tensor, "N 9"],
+    normals: Float[Tensor, "N 3"],
+    means: Float[Tensor, "N 3"],
+    center: Float[Tensor, "3"],
+) -> MirrorVisibility:
+    """What splats let a camera at `center` see in their mirror directions."""
+    view = torch.nn.functional.normalize(center - means, dim=-1)
+    return mirror_visibility(occlusion_sh, normals, reflect(view, normals)[0])
 
 
 def shade_drawn(drawn: Drawn, light: Illumination, *, diffuse: bool = True) -> Float[Tensor, "P 3"]:
@@ -76,7 +89,7 @@ def shade_drawn(drawn: Drawn, light: Illumination, *, diffuse: bool = True) -> F
         albedo=drawn.at_covered("albedo"),
         roughness=drawn.at_covered("roughness"),
         metallic=drawn.at_covered("metallic"),
-        normal=torch.nn.functional.normalize(drawn.at_covered("normal"), dim=-1, eps=1e-6),
+        normal=unit(drawn.at_covered("normal"), 1e-6),
         view=drawn.view_directions(),
         irradiance=drawn.at_covered("irradiance") if "irradiance" in drawn.maps else None,
         specular_visibility=visibility,

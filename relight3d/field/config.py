@@ -46,6 +46,11 @@ class FieldConfig:
     """Weight of the disagreement among the normals blended into a pixel."""
     normal_from_fraction: float = 0.15
     """Fraction of the steps after which normals must agree with depth."""
+    normal_every: int = 1
+    """Steps from one comparison of normals with depth to the next; its weight grows likewise."""
+    normal_scale: float = 1.0
+    """Size, relative to the photo, of the picture in which normals are compared with depth: the
+    comparison smooths what is narrower than three of its pixels."""
     means_rate: tuple[float, float] = (4e-4, 4e-6)
     """Learning rate of positions at the first and last step, relative to the scene's size."""
     scales_rate: float = 1e-2
@@ -76,10 +81,14 @@ class FieldConfig:
             )
         require_sane_numbers(self, "field")
         require_window(self.window_px, "field")
-        if self.densify_every < 1 or self.sh_interval < 1:
+        if min(self.densify_every, self.sh_interval, self.normal_every) < 1:
             raise ConfigurationError(
-                "field.densify_every and field.sh_interval must be at least 1 step, got "
-                f"{self.densify_every} and {self.sh_interval}."
+                "field.densify_every, field.sh_interval and field.normal_every must be at least 1 "
+                f"step, got {self.densify_every}, {self.sh_interval} and {self.normal_every}."
+            )
+        if not 0.25 <= self.normal_scale <= 4.0:
+            raise ConfigurationError(
+                f"field.normal_scale must be 0.25 to 4, got {self.normal_scale}."
             )
         if min(self.means_rate) <= 0.0:
             raise ConfigurationError(f"field.means_rate must be positive, got {self.means_rate}.")

@@ -76,16 +76,22 @@ class Painter:
         """The photos' own look by the radiance field alone, with shape: no material is needed."""
         return draw_radiance(self.asset, self._rasterize, cameras)
 
+    def look(self, cameras: Cameras, light: ViewLight) -> Maps:
+        """'rgb' and 'alpha' of `captured`, and whatever else falls off."""
+        mixed = self.asset.materials is not None and self._lights_vary
+        return self.captured(cameras, light) if mixed else self.radiance(cameras)
+
     def captured(self, cameras: Cameras, light: ViewLight) -> Maps:
         """The look under the light of the photos, as faithful as we have it.
 
         With one light: the radiance field, which decomposition leaves as it was fitted. Under
-        several: physics and radiance field mixed by progress.
+        several: physics and radiance field mixed by progress. 'physics' is physics alone.
         """
         look = self.radiance(cameras)
         if self.asset.materials is None:
             return look
         maps = self.physics(cameras, light)
+        maps["physics"] = maps["rgb"]
         if not self._lights_vary:
             return {**maps, "rgb": look["rgb"]}
         physics, share = srgb_from_linear(maps["rgb"]), maps["progress"]

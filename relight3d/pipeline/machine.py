@@ -8,7 +8,6 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-MAX_RASTER_THREADS = 16
 PACKAGES = ("torch", "numpy", "gsplat", "pycolmap", "opencv-python-headless", "OpenEXR",
             "pillow", "safetensors", "tyro")  # fmt: skip
 
@@ -18,7 +17,7 @@ def prepare_torch(threads: int | None = None) -> None:
 
     One torch thread is the default: torch's operators on a few thousand splats are too short to
     share, and the order of a sum, hence its last bits, would depend on the number of threads. The
-    rasterizer's own threads sleep while they wait and never change a bit: it gets all cores.
+    CPU kernel's own threads sleep while they wait and never change a bit: it takes all cores.
     """
     import torch
 

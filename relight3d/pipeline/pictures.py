@@ -91,15 +91,11 @@ class AssetFrames:
 
     def captured(self, view: View) -> Frames:
         """The view under its own light."""
-        cameras = cameras_of([view])
-        maps = self.painter.captured(cameras, view.light)
+        maps = self.painter.captured(cameras_of([view]), view.light)
         with_material = "albedo" in maps
-        physics = None
-        if with_material:
-            physics = picture(self.painter.physics(cameras, view.light), "rgb")
         return Frames(
             rgb=picture(maps, "rgb"),
-            physics=physics,
+            physics=picture(maps | {"rgb": maps["physics"]}, "rgb") if with_material else None,
             albedo=picture(maps, "albedo") if with_material else None,
             normal=picture(maps, "normal"),
         )

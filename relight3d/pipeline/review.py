@@ -75,7 +75,7 @@ def _lead(capture: Capture, asset: Asset) -> str:
 
 
 def _compare(painter: Painter, view: View) -> Comparison:
-    maps = painter.captured(cameras_of([view]), view.light)
+    maps = painter.look(cameras_of([view]), view.light)
     truth = pictures.photo_picture(load_photo(view))
     ours = pictures.picture(maps, "rgb")
     if view.mask_path is None and truth[..., 3].min() == 255:
@@ -120,7 +120,7 @@ def _turntables(frames: pictures.AssetFrames, capture: Capture, gain: Gain) -> d
     path = path.scaled(min(1.0, TURNTABLE_WIDTH_PX / path.width_px))
     own, painter = views[0].light, frames.painter
     shown = {
-        "under the light of the photos": _animated(path, lambda one: painter.captured(one, own))
+        "under the light of the photos": _animated(path, lambda one: painter.look(one, own))
     }
     if painter.asset.materials is None:
         return shown

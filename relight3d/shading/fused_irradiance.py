@@ -23,6 +23,7 @@ class _Irradiance(torch.autograd.Function):
     @staticmethod
     def backward(ctx, grad: Tensor):  # pyright: ignore[reportIncompatibleMethodOverride]
         weights, normals, directions, radiance = ctx.saved_tensors
+        turning = ctx.needs_input_grad[1]
         axes = directions.t().contiguous()
         back = radiance.t().contiguous()
         grad_radiance, grad_normals = torch.zeros_like(radiance), []
@@ -31,8 +32,9 @@ class _Irradiance(torch.autograd.Function):
             cosine = normal @ axes
             lit = (cosine > 0).to(weight.dtype).mul_(weight)
             grad_radiance += (cosine.mul_(lit)).t() @ part
-            grad_normals.append(lit.mul_(part @ back) @ directions)
-        return None, torch.cat(grad_normals), None, grad_radiance
+            if turning:
+                grad_normals.append(lit.mul_(part @ back) @ directions)
+        return None, torch.cat(grad_normals) if turning else None, None, grad_radiance
 
 
 def irradiance(

@@ -5,6 +5,7 @@ Layout (see `core.conventions`): column u = fract(-atan2(y, x) / 2 pi), row v = 
 rectangle of constant radiance when energy is summed.
 """
 
+from functools import lru_cache
 from math import pi
 
 import torch
@@ -120,9 +121,18 @@ def downsample(
     """
     rows, columns = environment.shape[:2]
     width = 2 * height if width is None else width
-    by_row = _box_overlap(_row_edges(rows), _row_edges(height)).to(environment)
-    by_column = _box_overlap(_column_edges(columns), _column_edges(width)).to(environment)
+    like = environment.device, environment.dtype
+    by_row, by_column = _shares(rows, height, True, *like), _shares(columns, width, False, *like)
     return torch.einsum("hr,rwc,vw->hvc", by_row, environment, by_column)
+
+
+@lru_cache(maxsize=32)
+@torch.inference_mode(False)
+def _shares(
+    source: int, target: int, of_rows: bool, device: torch.device, dtype: torch.dtype
+) -> Float[Tensor, "target source"]:
+    edges = _row_edges if of_rows else _column_edges
+    return _box_overlap(edges(source), edges(target)).to(device=device, dtype=dtype)
 
 
 def _row_edges(count: int) -> Float[Tensor, " edges"]:

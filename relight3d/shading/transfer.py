@@ -5,6 +5,7 @@ irradiance under any light is one matrix product. With V as SH of degree 2, the 
 light, visibility and cosine (PRD, arXiv 2408.07595; Ng et al. 2004) needs 9 numbers a point.
 """
 
+import dataclasses
 from functools import lru_cache
 from math import pi
 
@@ -144,14 +145,43 @@ def lobe_visibility_sh(
     Their quotient is 1 on an open plane at any angle, so that the surface's own horizon, which
     the BRDF's integral already knows, is not counted twice. Differentiable.
     """
+    return mirror_visibility(visibility_sh, normal, reflection).blurred(roughness)
+
+
+@dataclasses.dataclass(frozen=True)
+class MirrorVisibility:
+    """What `lobe_visibility_sh` needs of P points and mirror directions, for lobes of any width."""
+
+    seen: Float[Tensor, "P L"]
+    """Visibility in the mirror direction, one part per degree 0 .. L - 1."""
+    hemisphere: Float[Tensor, "P L"]
+    """The same of the open hemisphere about the normal."""
+
+    def blurred(self, roughness: Float[Tensor, "P 1"]) -> Float[Tensor, "P 1"]:
+        """Unoccluded share of the lobe. Differentiable."""
+        degree = torch.arange(self.seen.shape[1], device=roughness.device, dtype=roughness.dtype)
+        lobe = torch.exp(-0.5 * degree * (degree + 1.0) / lobe_sharpness(roughness))
+        seen = (lobe * self.seen).sum(-1, keepdim=True)
+        open_share = (lobe * self.hemisphere).sum(-1, keepdim=True).clamp_min(0.05)
+        return (seen / open_share).clamp(0.0, 1.0)
+
+
+def mirror_visibility(
+    visibility_sh: Float[Tensor, "P K"],
+    normal: Float[Tensor, "P 3"],
+    reflection: Float[Tensor, "P 3"],
+) -> MirrorVisibility:
+    """The part of `lobe_visibility_sh` before roughness comes in. Differentiable."""
     degree = sh.degree_of(visibility_sh.shape[1])
-    level = torch.tensor(per_degree((0.0, 1.0, 2.0, 3.0), degree)).to(roughness)
-    lobe = torch.exp(-0.5 * level * (level + 1.0) / lobe_sharpness(roughness))
-    toward = sh.basis(reflection, degree) * lobe
-    hemisphere = sh.basis(normal, degree) * level.new_tensor(per_degree(_HEMISPHERE, degree))
-    seen = (toward * visibility_sh).sum(-1, keepdim=True)
-    open_share = (toward * hemisphere).sum(-1, keepdim=True).clamp_min(0.05)
-    return (seen / open_share).clamp(0.0, 1.0)
+    toward = sh.basis(reflection, degree)
+    hemisphere = sh.basis(normal, degree) * normal.new_tensor(per_degree(_HEMISPHERE, degree))
+    counts = [2 * level + 1 for level in range(degree + 1)]
+    return MirrorVisibility(
+        *(
+            torch.stack([part.sum(-1) for part in (toward * other).split(counts, -1)], -1)
+            for other in (visibility_sh, hemisphere)
+        )
+    )
 
 
 _HEMISPHERE = (2.0 * pi, pi, 0.0, -pi / 4.0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from relight3d.core.ssim import ssim
+from relight3d.core.ssim import photometric, ssim
 
 
 def _images(size: int = 17) -> tuple[torch.Tensor, torch.Tensor]:
@@ -36,3 +36,18 @@ def test_value_at_one_pixel_by_hand():
 def test_gradient_matches_finite_differences():
     x, y = _images(8)
     assert torch.autograd.gradcheck(lambda image: ssim(image, y), (x.requires_grad_(),), atol=1e-8)
+
+
+def test_photometric_of_equal_pictures_is_zero(generator):
+    image = torch.rand(16, 16, 3, generator=generator)
+    assert float(photometric(image, image, 0.2)) == pytest.approx(0.0, abs=1e-6)
+    assert float(photometric(image, image, 0.0)) == 0.0
+
+
+def test_photometric_mixes_l1_and_ssim(generator):
+    image, target = torch.rand(2, 16, 16, 3, generator=generator)
+    l1 = float((image - target).abs().mean())
+    structure = 1 - float(ssim(image, target))
+    for weight in (0.0, 0.2, 1.0):
+        expected = (1 - weight) * l1 + weight * structure
+        assert float(photometric(image, target, weight)) == pytest.approx(expected, rel=1e-5)

@@ -3,7 +3,16 @@ from balls import ball
 from scenes import orbit
 
 from relight3d.backends.registry import get_rasterizer
-from relight3d.decomposition.gbuffer import MIN_CONTRIBUTION_PX, contributions, draw, some_gaussians
+from relight3d.decomposition.gbuffer import (
+    MIN_CONTRIBUTION_PX,
+    contributions,
+    draw,
+    in_planes,
+    join_planes,
+    some_gaussians,
+    split_planes,
+    unit,
+)
 
 
 def test_channels_come_back_by_name():
@@ -30,6 +39,39 @@ def test_view_directions_point_at_the_camera():
     toward = cameras.centers[0] - drawn.at_covered("position")
     cosine = torch.nn.functional.cosine_similarity(toward, drawn.view_directions(), dim=-1)
     assert float(cosine.min()) > 0.96
+
+
+def test_constants_stay_constant_and_the_rest_learns():
+    """Geometry is fixed here, so coverage is no function of what is learnt."""
+    splats, cameras = ball(100), orbit(1, 20, 16)
+    color = splats.sh[:, 0].clone().requires_grad_()
+    drawn = draw(
+        get_rasterizer("cpu"), splats.gaussians(), {"color": color, "normal": splats.means},
+        cameras, torch.rand(100, 1) + 0.5, {"raw": splats.sh[:, 0]},
+    )  # fmt: skip
+    learning = {name for name, image in drawn.maps.items() if image.requires_grad}
+    assert learning == {"color"} and not drawn.alpha.requires_grad
+    assert drawn.at_covered("color").requires_grad
+    assert not drawn.at_covered("normal").requires_grad
+    picked = drawn.pick(drawn.maps["color"])
+    torch.testing.assert_close(picked / drawn.coverage, drawn.at_covered("color"))
+    with_color = drawn.put(picked, drawn.maps["raw"])
+    assert torch.equal(drawn.pick(with_color), picked)
+    (grad,) = torch.autograd.grad(with_color.sum(), picked)
+    assert torch.equal(grad, torch.ones_like(picked))
+
+
+def test_planes_hold_the_same_values():
+    values = torch.rand(4, 5, 6)
+    planes = in_planes(values)
+    assert torch.equal(planes, values) and planes[..., 0].is_contiguous()
+    parts = split_planes(planes, [1, 3, 2])
+    assert torch.equal(join_planes(parts), values)
+    vectors = torch.tensor([[3.0, 0.0, 4.0], [0.0, 0.0, 0.0]], requires_grad=True)
+    found = unit(in_planes(vectors), 1e-6)
+    torch.testing.assert_close(found, torch.tensor([[0.6, 0.0, 0.8], [0.0, 0.0, 0.0]]))
+    found.sum().backward()
+    assert vectors.grad is not None and torch.isfinite(vectors.grad).all()
 
 
 def test_what_is_left_out_does_not_show():

@@ -98,18 +98,19 @@ def test_illumination_of_each_stage():
         environment_height=8, shadow_map_px=16,
     )  # fmt: skip
     sky = lighting.sky_of(build_prefilter(8), occlusion, torch.zeros(8, 16, 3), 0.0)
+    rows = torch.arange(60)
     lamp_only = lighting.illuminate(
-        ViewLight(None, points=(LAMP,)), None, occlusion, normals, None, [torch.ones(60, 1)]
+        ViewLight(None, points=(LAMP,)), None, occlusion, rows, normals, None, [torch.ones(60, 1)]
     )
     assert lamp_only.environment is None and lamp_only.irradiance is None
     assert list(lamp_only.points) == [LAMP]
-    open_sky = lighting.illuminate(ViewLight(), sky, None, normals, None, [])
+    open_sky = lighting.illuminate(ViewLight(), sky, None, rows, normals, None, [])
     assert open_sky.irradiance is not None and open_sky.occlusion_sh is None
     torch.testing.assert_close(
         open_sky.irradiance, torch.full((60, 3), math.pi), rtol=1e-3, atol=0.0
     )
-    black = lighting.illuminate(ViewLight(), sky, occlusion, normals, None, [])
-    white = lighting.illuminate(ViewLight(), sky, occlusion, normals, torch.ones(3), [])
+    black = lighting.illuminate(ViewLight(), sky, occlusion, rows, normals, None, [])
+    white = lighting.illuminate(ViewLight(), sky, occlusion, rows, normals, torch.ones(3), [])
     assert black.irradiance is not None and white.irradiance is not None
     assert float((white.irradiance - black.irradiance).min()) >= 0
     assert float(black.irradiance.mean()) < math.pi

@@ -9,10 +9,11 @@ from relight3d.decomposition.gbuffer import draw
 from relight3d.decomposition.materials import white_metal
 from relight3d.decomposition.objective import (
     Pulls,
-    _smooth,
     environment_terms,
+    flatness_of,
     forgive_saturation,
     loss_terms,
+    smooth,
 )
 
 CONFIG = DecompositionConfig()
@@ -49,10 +50,32 @@ def test_smoothness_stops_at_edges_of_the_photo():
     flat, alpha = torch.full((4, 6, 3), 0.5), torch.ones(4, 6, 1)
     edge = flat.clone()
     edge[:, 3:] = 1.0
-    assert float(_smooth(maps, flat, alpha)) == pytest.approx(1 / 5)
-    assert float(_smooth(maps, edge, alpha)) < 1e-4
-    assert float(_smooth(maps, flat, 0 * alpha)) == 0.0
-    assert float(_smooth(maps.movedim(0, 1), flat.movedim(0, 1), alpha.movedim(0, 1))) > 0.1
+    assert float(smooth(maps, flatness_of(flat, alpha))) == pytest.approx(1 / 5)
+    assert float(smooth(maps, flatness_of(edge, alpha))) < 1e-4
+    assert float(smooth(maps, flatness_of(flat, 0 * alpha))) == 0.0
+    assert (
+        float(smooth(maps.movedim(0, 1), flatness_of(flat.movedim(0, 1), alpha.movedim(0, 1))))
+        > 0.1
+    )
+
+
+def test_smoothness_is_the_plain_expression_with_its_gradient():
+    generator = torch.Generator().manual_seed(0)
+    maps, guide = (torch.rand(5, 7, c, generator=generator, dtype=torch.float64) for c in (2, 3))
+    alpha = torch.rand(5, 7, 1, generator=generator, dtype=torch.float64)
+    maps.requires_grad_()
+    expected = maps.new_zeros(())
+    for a, b in (
+        ((slice(None, -1),), (slice(1, None),)),
+        ((slice(None), slice(None, -1)), (slice(None), slice(1, None))),
+    ):
+        weight = torch.exp(-20.0 * (guide[a] - guide[b]).abs().mean(-1, keepdim=True))
+        expected = expected + ((maps[a] - maps[b]).abs() * weight * alpha[a] * alpha[b]).mean()
+    flatness = flatness_of(guide, alpha)
+    torch.testing.assert_close(smooth(maps, flatness), expected)
+    (by_hand,) = torch.autograd.grad(smooth(maps, flatness), maps)
+    torch.testing.assert_close(by_hand, torch.autograd.grad(expected, maps)[0])
+    assert torch.autograd.gradcheck(lambda m: smooth(m, flatness), (maps,))
 
 
 @pytest.fixture

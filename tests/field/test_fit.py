@@ -140,13 +140,28 @@ def test_all_alike_without_exposures(photos, rasterize):
     assert "log_exposure" not in fit_of(photos, rasterize).parameters
 
 
-def test_one_pass_draws_colour_normal_and_distance(photos, rasterize):
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+def test_drawn_are_colour_normal_and_distance(photos, rasterize, scale):
     job = fit_of(photos, rasterize, start=ball(200))
-    drawn = job.render(job.cameras[0], 0)
+    drawn, surface = job.render(job.cameras[0], 0, scale)
     solid = drawn.alpha[..., 0] > 0.99
     assert int(solid.sum()) > 20
     shown = (drawn.color / drawn.alpha)[solid]
     torch.testing.assert_close(shown, photos[0].srgb()[solid], rtol=0.0, atol=1e-3)
-    lengths = drawn.normal.detach().norm(dim=-1)[solid]
+    assert surface is not None
+    assert surface.alpha.shape[0] == scale * drawn.alpha.shape[0]
+    assert surface.rays.shape == surface.normal.shape
+    solid = surface.alpha[..., 0] > 0.99
+    lengths = surface.normal.detach().norm(dim=-1)[solid]
     assert 0.75 < float(lengths.min()) < float(lengths.max()) <= 1.0
-    assert float(drawn.distance.detach()[solid].max()) < 0
+    assert float(surface.distance.detach()[solid].max()) < 0
+
+
+def test_normals_are_compared_when_due(photos, rasterize):
+    config = FieldConfig(steps=20, normal_from_fraction=0.3, normal_every=4, normal_scale=2.0)
+    job, seen = fit_of(photos, rasterize, config, start=ball(200)), []
+    for step in range(job.total_steps):
+        if "normal" in job.step():
+            seen.append(step)
+    assert seen == [8, 12, 16]
+    assert job.render(job.cameras[0], 0, None)[1] is None

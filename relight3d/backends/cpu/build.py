@@ -115,7 +115,11 @@ def find_compiler() -> list[str]:
 
 def sources(isa: str) -> list[Path]:
     """The C++ files of one library; the baseline one also tells what the processor can run."""
-    return [KERNEL / "raster.cpp", *([KERNEL / "dispatch.cpp"] if isa == "baseline" else [])]
+    return [
+        path
+        for path in sorted(KERNEL.glob("*.cpp"))
+        if path.name != "dispatch.cpp" or isa == "baseline"
+    ]
 
 
 def compile_isa(isa: str, output: Path, compiler: list[str], cache: Path) -> None:

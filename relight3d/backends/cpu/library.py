@@ -13,13 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-import torch
 from torch import Tensor
 
 from relight3d.core.errors import BackendUnavailableError, ConfigurationError, Relight3dError
 
 Isa = Literal["avx512", "avx2", "baseline"]
 ISA_VARIABLE = "RELIGHT3D_ISA"
+MAX_THREADS = 16
 HOW_TO_BUILD = (
     "From a source tree run `python -m relight3d.backends.cpu.build`; otherwise reinstall with "
     "`pip install --force-reinstall --no-deps relight3d`. Either uses a C++17 compiler if there is "
@@ -122,7 +122,7 @@ def use_isa(isa: Isa) -> Iterator[None]:
 
 
 def set_num_threads(threads: int | None) -> None:
-    """Fix the kernel's number of threads; None follows `torch.get_num_threads()`.
+    """Fix the kernel's number of threads; None uses every processor, see `usable_processors`.
 
     Results are bit for bit the same for any number.
     """
@@ -133,7 +133,22 @@ def set_num_threads(threads: int | None) -> None:
 
 def get_num_threads() -> int:
     """Threads the next call uses."""
-    return _Settings.threads or torch.get_num_threads()
+    return _Settings.threads or usable_processors()
+
+
+def usable_processors() -> int:
+    """Processors this process may run on, at most `MAX_THREADS`, and OMP_NUM_THREADS if set.
+
+    Not torch's own number: its operators run on one thread where the order of a sum must not
+    change, while the kernel's threads change no bit.
+    """
+    try:
+        processors = len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        processors = os.cpu_count() or 1
+    wish = os.environ.get("OMP_NUM_THREADS", "")
+    wanted = int(wish) if wish.isdigit() else processors
+    return max(1, min(processors, wanted, MAX_THREADS))
 
 
 def live_contexts() -> int:
@@ -148,6 +163,24 @@ def _check(library: ctypes.CDLL, status: int) -> None:
     if status == 2:
         raise MemoryError("The CPU rasterizer ran out of memory. Draw fewer or smaller splats.")
     raise Relight3dError(f"The CPU rasterizer refused the scene: {message}.")
+
+
+def call(name: str, *arguments: Tensor | int | float | None) -> None:
+    """Call a function of the kernel that keeps no state, with the chosen instruction set.
+
+    Args:
+        name: Of the C function, which returns a status.
+        arguments: In its order: dense tensors become pointers, None the null pointer, integers
+            int64 and floats double.
+    """
+    library = _open(chosen_isa())
+    _check(library, getattr(library, name)(*[_c_value(value) for value in arguments]))
+
+
+def _c_value(value: Tensor | int | float | None) -> ctypes._SimpleCData:
+    if value is None or isinstance(value, Tensor):
+        return _Pointer(None if value is None else value.data_ptr())
+    return ctypes.c_double(value) if isinstance(value, float) else ctypes.c_int64(value)
 
 
 class Context:

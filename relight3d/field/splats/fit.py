@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import torch
 
+from relight3d.backends.fused import splat_look
 from relight3d.backends.interface import Rasterizer
 from relight3d.core.errors import CaptureError
 from relight3d.core.job import step_generator
@@ -17,13 +18,12 @@ from relight3d.core.photos import (
     object_window,
     part_of,
 )
-from relight3d.core.planes import facing, plane_distance, splat_normals
-from relight3d.core.radiance import radiance_srgb
+from relight3d.core.planes import pixel_rays
 from relight3d.core.types import Cameras, Gaussians, Splats
 from relight3d.field.config import FieldConfig
 from relight3d.field.splats import densify
 from relight3d.field.splats.initialize import scene_sphere
-from relight3d.field.splats.objective import Rendered, loss_terms
+from relight3d.field.splats.objective import Rendered, Surface, loss_terms
 
 CROP_MARGIN_PX = 12
 WHOLE_FRAME_EVERY = 8
@@ -100,11 +100,12 @@ class SplatFit(PhotoDescent):
         if mask is not None:
             mask = mask.to(self.device)
             target = target * mask + (1 - mask) * background
-        rendered = self.render(cameras, min(config.sh_degree, step // config.sh_interval))
-        with_normals = step >= config.normal_from_fraction * config.steps
+        rendered, surface = self.render(
+            cameras, min(config.sh_degree, step // config.sh_interval), self._surface_scale(step)
+        )
         terms = loss_terms(
-            rendered, target, mask, background, cameras, self.parameters, config,
-            extent=self.extent, with_normals=with_normals,
+            rendered, surface, target, mask, background, self.parameters, config,
+            extent=self.extent,
         )  # fmt: skip
         loss = torch.stack(list(terms.values())).sum()
         for parameter in self.parameters.values():
@@ -120,17 +121,38 @@ class SplatFit(PhotoDescent):
             "splats": float(len(self.parameters["means"]))
         }
 
-    def render(self, cameras: Cameras, sh_degree: int) -> Rendered:
-        """All channels of one view in one pass of the rasterizer."""
-        p, center = self.parameters, cameras.centers[0]
-        color = radiance_srgb(p["sh_dc"], p["sh_rest"], p["means"], center, sh_degree)
-        normals = facing(splat_normals(p["quats_wxyz"]), p["means"], center)
-        distance = plane_distance(normals, p["means"], center)
-        raster = self.rasterize(
-            self._gaussians(), torch.cat([color, normals, distance], -1), cameras
-        )
-        channels = raster.features[0]
-        return Rendered(channels[..., :3], raster.alpha[0], channels[..., 3:6], channels[..., 6:7])
+    def render(
+        self, cameras: Cameras, sh_degree: int, surface_scale: float | None
+    ) -> tuple[Rendered, Surface | None]:
+        """One view, and its surface in a picture so many times as wide; None: no surface.
+
+        At scale 1 it is one pass of the rasterizer.
+        """
+        p, center, gaussians = self.parameters, cameras.centers[0], self._gaussians()
+        look = splat_look(p["sh_dc"], p["sh_rest"], p["means"], p["quats_wxyz"], center, sh_degree)
+        if surface_scale == 1.0:
+            raster = self.rasterize(gaussians, look, cameras)
+            color, shape = raster.features[0].split([3, 4], -1)
+            shape_cameras, shape_alpha = cameras, raster.alpha[0]
+        else:
+            color_look, shape_look = look.split([3, 4], -1)
+            raster = self.rasterize(gaussians, color_look, cameras)
+            color = raster.features[0]
+            if surface_scale is None:
+                return Rendered(color, raster.alpha[0]), None
+            shape_cameras = cameras.scaled(surface_scale)
+            shape_raster = self.rasterize(gaussians, shape_look, shape_cameras)
+            shape, shape_alpha = shape_raster.features[0], shape_raster.alpha[0]
+        normal, distance = shape.split([3, 1], -1)
+        surface = Surface(normal, distance, shape_alpha, pixel_rays(shape_cameras))
+        return Rendered(color, raster.alpha[0]), surface
+
+    def _surface_scale(self, step: int) -> float | None:
+        """Size of the surface's picture in this step; None in steps that do not look at it."""
+        config = self.config
+        due = step >= config.normal_from_fraction * config.steps and step % config.normal_every == 0
+        wanted = config.normal_weight > 0.0 or config.spread_weight > 0.0
+        return config.normal_scale if due and wanted else None
 
     def splats(self) -> Splats:
         """The fitted splats so far."""

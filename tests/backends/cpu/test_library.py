@@ -53,8 +53,25 @@ def test_library_for_another_machine_says_how_to_get_it(monkeypatch, tmp_path):
     library._open.cache_clear()
 
 
-def test_threads_follow_torch_unless_fixed():
-    assert library.get_num_threads() == torch.get_num_threads()
+def test_all_processors_are_used_whatever_torch_does(monkeypatch):
+    """The chain gives torch one thread; the kernel must not follow."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(library.os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        assert library.get_num_threads() == 6
+    finally:
+        torch.set_num_threads(before)
+    for wish, expected in (("2", 2), ("40", 6), ("", 6), ("many", 6), ("0", 1)):
+        monkeypatch.setenv("OMP_NUM_THREADS", wish)
+        assert library.get_num_threads() == expected, wish
+    monkeypatch.setattr(library.os, "sched_getaffinity", lambda _: set(range(500)), raising=False)
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert library.get_num_threads() == library.MAX_THREADS
+
+
+def test_the_number_of_threads_can_be_fixed():
     library.set_num_threads(7)
     try:
         assert library.get_num_threads() == 7

@@ -1,7 +1,7 @@
 // Which instruction sets this processor, and its operating system, can run. Part of the baseline build.
 //
 // By CPUID itself: __builtin_cpu_supports needs a compiler runtime that zig does not link.
-#include "scene.h"
+#include "abi.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>

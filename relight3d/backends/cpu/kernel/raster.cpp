@@ -1,7 +1,5 @@
-// The C ABI: one forward and one backward call for a batch of cameras. Built once per instruction set.
-#include <new>
-#include <string>
-
+// Rasterization through the C ABI: one forward and one backward call for a batch of cameras.
+#include "abi.h"
 #include "binning.h"
 #include "splat_backward.h"
 #include "tiles_forward.h"
@@ -10,25 +8,6 @@ namespace relight3d {
 namespace {
 
 std::atomic<int64_t> live_contexts{0};
-thread_local std::string last_error;
-
-enum Status { OK = 0, FAILED = 1, NO_MEMORY = 2, REFUSED = 3 };
-
-template <class F> int guarded(F f) {
-  try {
-    f();
-    return OK;
-  } catch (const std::length_error &error) {
-    last_error = error.what();
-    return REFUSED;
-  } catch (const std::bad_alloc &) {
-    last_error = "out of memory";
-    return NO_MEMORY;
-  } catch (const std::exception &error) {
-    last_error = error.what();
-    return FAILED;
-  }
-}
 
 // Calls f(constant) with the narrowest compiled number of channels that holds `used`.
 template <class F> void with_width(int used, F f) {
@@ -164,7 +143,7 @@ R3D_EXPORT void r3d_free(void *context) {
 }
 
 R3D_EXPORT int64_t r3d_live_contexts() { return relight3d::live_contexts; }
-R3D_EXPORT const char *r3d_last_error() { return relight3d::last_error.c_str(); }
+R3D_EXPORT const char *r3d_last_error() { return relight3d::last_error().c_str(); }
 R3D_EXPORT int r3d_lanes() { return relight3d::L; }
 
 }  // extern "C"

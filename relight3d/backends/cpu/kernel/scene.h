@@ -5,12 +5,6 @@
 
 #include "pool.h"
 
-#if defined(_WIN32)
-#define R3D_EXPORT __declspec(dllexport)
-#else
-#define R3D_EXPORT __attribute__((visibility("default")))
-#endif
-
 // Arrays are dense, row-major and owned by the caller. Mirrored in library.py: change both.
 struct R3dScene {
   int64_t splats;                   // N

@@ -1,0 +1,31 @@
+"""Occluded irradiance by whichever code serves the tensors: the CPU kernel, else plain torch."""
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from relight3d.backends.fused import kernel_serves
+from relight3d.shading import fused_irradiance
+
+
+def irradiance(
+    weights: Float[Tensor, "N D"],
+    normals: Float[Tensor, "n 3"],
+    directions: Float[Tensor, "D 3"],
+    radiance: Float[Tensor, "D C"],
+    rows: Int[Tensor, " n"] | None = None,
+) -> Float[Tensor, "n C"]:
+    """Sum over directions of weight * max(0, n.d) * radiance, C at most 4.
+
+    Args:
+        weights: Visibility in [0, 1] times the solid angle of each direction's cell. Constant.
+        normals: Unit. Differentiable.
+        directions: Unit. Constant.
+        radiance: Differentiable.
+        rows: The row of `weights` of each point; None: one after the other.
+    """
+    if kernel_serves(weights, normals, directions, radiance):
+        from relight3d.backends.cpu.irradiance import irradiance as compiled
+
+        return compiled(weights, normals, directions, radiance, rows)
+    chosen = weights if rows is None else weights.index_select(0, rows)
+    return fused_irradiance.irradiance(chosen, normals, directions, radiance)
