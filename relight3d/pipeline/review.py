@@ -119,9 +119,7 @@ def _turntables(frames: pictures.AssetFrames, capture: Capture, gain: Gain) -> d
     path = turntable(cameras_at_one_size(views), TURNTABLE_FRAMES)
     path = path.scaled(min(1.0, TURNTABLE_WIDTH_PX / path.width_px))
     own, painter = views[0].light, frames.painter
-    shown = {
-        "under the light of the photos": _animated(path, lambda one: painter.look(one, own))
-    }
+    shown = {"under the light of the photos": _animated(path, lambda one: painter.look(one, own))}
     if painter.asset.materials is None:
         return shown
     for name in new_lights(capture)[:2]:

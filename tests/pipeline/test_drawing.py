@@ -1,13 +1,15 @@
 """The radiance field drawn by the pipeline."""
 
+import pytest
 import torch
 from balls import ball
 from scenes import orbit
 
 from relight3d.backends.registry import get_rasterizer
 from relight3d.core.color import srgb_from_linear
-from relight3d.core.types import Asset
-from relight3d.pipeline.drawing import draw_radiance
+from relight3d.core.types import Asset, EnvironmentLight, Materials
+from relight3d.core.views import ViewLight
+from relight3d.pipeline.drawing import Painter, draw_radiance
 
 
 def test_captured_look_is_the_radiance_field():
@@ -18,3 +20,20 @@ def test_captured_look_is_the_radiance_field():
     assert len(colors) > 20
     assert float((colors / allowed).max()) < 1.001
     assert float((colors / allowed).min()) > 0.699
+
+
+@pytest.mark.parametrize("lights_vary", [False, True])
+def test_a_look_is_the_captured_picture_with_less_around_it(lights_vary):
+    splats = ball(400)
+    normals = torch.nn.functional.normalize(splats.means, dim=-1)
+    grey = torch.full((len(splats), 3), 0.5)
+    materials = Materials(grey, grey[:, :1], 0 * grey[:, :1], normals, grey[:, :1], grey[:, :1])
+    lights = {"sky": EnvironmentLight(torch.rand(8, 16, 3))}
+    asset = Asset(splats, materials, lights)
+    painter = Painter(asset, get_rasterizer("cpu"), lights_vary=lights_vary)
+    light, cameras = ViewLight("sky"), orbit(1, 20, 20)
+    whole, look = painter.captured(cameras, light), painter.look(cameras, light)
+    assert torch.equal(look["rgb"], whole["rgb"])
+    assert torch.equal(look["alpha"], whole["alpha"])
+    assert torch.equal(whole["physics"], painter.physics(cameras, light)["rgb"])
+    assert not torch.equal(whole["physics"], whole["rgb"])

@@ -218,9 +218,12 @@ def forward(
 def backward(
     context: Context, scene: Scene, v_features: Tensor, v_alpha: Tensor, gradients: list[Tensor]
 ) -> None:
-    """Write the gradients of means, quats, scales, opacities and features, in this order."""
+    """Write the gradients of means, quats, scales, opacities and features, in this order.
+
+    Where the first four are empty, only the features' gradient is computed.
+    """
     library = _open(context.isa)
-    out = Gradients(*[gradient.data_ptr() for gradient in gradients])
+    out = Gradients(*[gradient.data_ptr() if gradient.numel() else None for gradient in gradients])
     status = library.r3d_backward(
         context.pointer,
         ctypes.byref(scene),

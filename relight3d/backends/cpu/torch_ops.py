@@ -127,8 +127,12 @@ def rasterize_backward_op(
     antialias: bool,
     near: float,
     far: float,
+    of_geometry: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of the five differentiable inputs of `rasterize_op`, whose `state` this takes."""
+    """Gradients of the five differentiable inputs of `rasterize_op`, whose `state` this takes.
+
+    Without `of_geometry`, the first four are empty.
+    """
     context = _contexts.get(state.data_ptr()) if state.numel() else None
     if context is None:
         raise Relight3dError(
@@ -136,18 +140,24 @@ def rasterize_backward_op(
             "tensor was copied (hooks on saved tensors?). Run backward on the original graph."
         )
     splats = [means, quats_wxyz, scales, opacities, features]
-    gradients = [torch.empty_like(tensor) for tensor in splats]
+    gradients = _empty_gradients(splats, of_geometry)
     scene = _scene(splats, (world_to_camera, intrinsics), (width, height), antialias, near, far)
     library.backward(context, scene, v_features, v_alpha, gradients)
     return tuple(gradients)  # pyright: ignore[reportReturnType]
 
 
+def _empty_gradients(splats: list[Tensor], of_geometry: bool) -> list[Tensor]:
+    *geometry, features = splats
+    like = [torch.empty_like(x) if of_geometry else x.new_empty(0) for x in geometry]
+    return [*like, torch.empty_like(features)]
+
+
 @rasterize_backward_op.register_fake
 def _(
     v_features, v_alpha, state, means, quats_wxyz, scales, opacities, features,
-    world_to_camera, intrinsics, width, height, antialias, near, far,
+    world_to_camera, intrinsics, width, height, antialias, near, far, of_geometry,
 ):  # fmt: skip
-    return tuple(torch.empty_like(x) for x in (means, quats_wxyz, scales, opacities, features))
+    return tuple(_empty_gradients([means, quats_wxyz, scales, opacities, features], of_geometry))
 
 
 def _setup_context(ctx, inputs, output) -> None:
@@ -165,7 +175,12 @@ def _backward(ctx, v_features, v_alpha, _v_visible, _v_state):
         tensors[0].new_zeros(shape) if v is None else v.contiguous()
         for v, shape in zip((v_features, v_alpha), ctx.shapes, strict=True)
     )
-    gradients = rasterize_backward_op(v_features, v_alpha, state, *tensors, *ctx.settings)
+    of_geometry = any(ctx.needs_input_grad[:4])
+    gradients = rasterize_backward_op(
+        v_features, v_alpha, state, *tensors, *ctx.settings, of_geometry
+    )
+    if not of_geometry:
+        gradients = (*[None] * 4, gradients[4])
     return (*gradients, *[None] * 8)
 
 

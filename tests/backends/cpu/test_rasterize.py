@@ -77,7 +77,7 @@ def assert_agrees(scene, options, raster, gradients):
     assert not any(gradient[hidden].any() for gradient in actual_gradients.values())
 
 
-@pytest.mark.parametrize("channels", [1, 3, 4, 5, 16, 17, 32, 40])
+@pytest.mark.parametrize("channels", [1, 3, 4, 5, 16, 17, 24, 32, 40])
 def test_any_number_of_channels(isa, channels):
     assert_agrees(*oracle(channels, antialias=channels % 2 == 1))
 

@@ -9,6 +9,7 @@ from scenes import bumpy_sphere
 from relight3d.backends.cpu import library, torch_ops
 from relight3d.backends.cpu.rasterize import rasterize
 from relight3d.core.errors import Relight3dError
+from relight3d.core.types import Gaussians
 
 
 @pytest.fixture(autouse=True)
@@ -51,10 +52,29 @@ def test_shapes_without_data():
     assert [(x.shape, x.dtype) for x in fakes] == [(x.shape, x.dtype) for x in outputs]
     drawn, alpha, _, state = outputs
     # opcheck copies its inputs, and a copied state is refused by design: hence by hand.
-    backward = (torch.ones_like(drawn), torch.ones_like(alpha), state, *inputs[:-1])
-    gradients = torch_ops.rasterize_backward_op(*backward)
-    fakes = torch_ops.rasterize_backward_op(*as_meta(backward))
-    assert [(x.shape, x.dtype) for x in fakes] == [(x.shape, x.dtype) for x in gradients]
+    for of_geometry in (True, False):
+        backward = (torch.ones_like(drawn), torch.ones_like(alpha), state, *inputs[:-1])
+        gradients = torch_ops.rasterize_backward_op(*backward, of_geometry)
+        fakes = torch_ops.rasterize_backward_op(*as_meta(backward), of_geometry)
+        assert [(x.shape, x.dtype) for x in fakes] == [(x.shape, x.dtype) for x in gradients]
+
+
+@pytest.mark.parametrize("channels", [3, 18, 33])
+def test_features_alone_have_the_same_gradient(channels):
+    """Where the geometry is constant its gradient is not computed; nothing else may change."""
+    scene = bumpy_sphere(60, channels, 40, 37, views=2)
+    found = []
+    for geometry in (True, False):
+        leaves = scene.leaves()
+        splats = leaves.gaussians
+        if not geometry:
+            splats = Gaussians(**{name: x.detach() for name, x in vars(splats).items()})
+        raster = rasterize(splats, leaves.features, leaves.cameras)
+        (raster.features.square().sum() + raster.alpha.sum()).backward()
+        assert (leaves.gaussians.means.grad is not None) == geometry
+        found.append(leaves.features.grad)
+    assert torch.equal(*found)
+    assert float(found[0].abs().sum()) > 0
 
 
 def test_compiled_graph_draws_and_differentiates():

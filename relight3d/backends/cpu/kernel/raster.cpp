@@ -17,6 +17,8 @@ template <class F> void with_width(int used, F f) {
     f(std::integral_constant<int, 8>());
   else if (used <= 16)
     f(std::integral_constant<int, 16>());
+  else if (L <= 8 && used <= 24)  // whole registers only
+    f(std::integral_constant<int, L <= 8 ? 24 : 32>());
   else
     f(std::integral_constant<int, 32>());
 }
@@ -73,7 +75,7 @@ void backward_view(const R3dScene &s, int64_t camera, const View &view, const fl
       bool last_pass = k + MAX_CHANNELS >= s.channels;
       Channels channels = channels_of(s, camera, k, used);
       BackwardSource from{v_features + camera * pixels * s.channels + k, (size_t)s.channels,
-                          k == 0 ? v_alpha + camera * pixels : nullptr};
+                          k == 0 ? v_alpha + camera * pixels : nullptr, out.means != nullptr};
       Totals to{};
       to.out = out;
       to.out.features = out.features + camera * s.feature_stride + k;
@@ -126,7 +128,8 @@ R3D_EXPORT int r3d_forward(const R3dScene *scene, float *features, float *alpha,
   });
 }
 
-// The scene must be the forward pass's. Gradients are written, not added to.
+// The scene must be the forward pass's. Gradients are written, not added to. Those of the geometry may
+// all be null: those of the features alone cost half as much.
 R3D_EXPORT int r3d_backward(const void *context, const R3dScene *scene, const float *v_features, const float *v_alpha,
                  const R3dGradients *out) {
   using namespace relight3d;

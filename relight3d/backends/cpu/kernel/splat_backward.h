@@ -172,6 +172,7 @@ void differentiate_splats(const View &view, const R3dScene &s, const Rows &rows,
       uint32_t visible = 0;
       for (int l = 0; l < count; l++)
         visible |= (uint32_t)reduce_splat<CP>(view, rows, band_end, first + l, to, sums[l]) << l;
+      if (!to.out.means) continue;  // only the features' gradient is wanted
       SplatGradients v = {};
       if (visible) {
         Floats moments[6];

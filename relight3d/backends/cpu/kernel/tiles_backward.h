@@ -12,6 +12,7 @@ struct BackwardSource {
   const float *v_features;  // [H, W, stride], the pass's channels starting here
   size_t stride;
   const float *v_alpha;     // [H, W]; null for passes after the first, which have counted it
+  bool geometry;            // false: only the features' gradient is wanted; moments stay 0
 };
 
 // Gradient rows of one band of tiles: [intersections, MOMENTS + CP].
@@ -79,7 +80,7 @@ inline int start_tile(const View &view, const TileFrame &frame, int used, const 
 
 // Walks one block's entries back to front, leaving each one's weights and v_sigma. What lies behind
 // is one scalar per pixel: the gradient's product with the colour behind, less v_alpha's share.
-template <int CP> inline int differentiate_block(BackwardScratch<CP> &w, int b, int offset) {
+template <int CP> inline int differentiate_block(BackwardScratch<CP> &w, int b, int offset, bool geometry) {
   const Chunk<CP> &chunk = w.chunk;
   const Floats x = TABLES.x[b], y = TABLES.y[b];
   Floats transmittance = w.transmittance[b], behind = w.behind[b], v[CP];
@@ -95,15 +96,18 @@ template <int CP> inline int differentiate_block(BackwardScratch<CP> &w, int b, 
     Mask hit = ge(log2, splat(LOG2_THRESHOLD)) & ge(last, splat_int(i));
     Floats unclamped = keep(hit, exp2v(log2)), alpha = vmin(unclamped, splat(ALPHA_MAX));
     Floats inverse = 1.0f / (1.0f - alpha), before = transmittance * inverse, weight = alpha * before;
-    Floats even = {}, odd = {};
-#pragma GCC unroll 32
-    for (int k = 0; k < CP; k += 2) even += v[k] * f[k], odd += v[k + 1] * f[k + 1];
-    Floats colour = even + odd, v_alpha = before * colour - behind * inverse;
-    behind += weight * colour;
     transmittance = before;
     w.weights[count] = weight;
-    w.v_sigmas[count] = keep(ge(splat(ALPHA_MAX), unclamped), -unclamped * v_alpha);
-    w.weighted[count++] = (uint16_t)i;
+    w.weighted[count] = (uint16_t)i;
+    if (geometry) {
+      Floats even = {}, odd = {};
+#pragma GCC unroll 32
+      for (int k = 0; k < CP; k += 2) even += v[k] * f[k], odd += v[k + 1] * f[k + 1];
+      Floats colour = even + odd, v_alpha = before * colour - behind * inverse;
+      behind += weight * colour;
+      w.v_sigmas[count] = keep(ge(splat(ALPHA_MAX), unclamped), -unclamped * v_alpha);
+    }
+    count++;
   }
   w.transmittance[b] = transmittance, w.behind[b] = behind;
   return count;
@@ -187,9 +191,9 @@ inline void differentiate_tile(const View &view, size_t tile, const Channels &ch
     for (BlockMask m = alive; m; m &= m - 1) {
       int b = first_of(m);
       if (!w.chunk.counts[b]) continue;
-      int count = differentiate_block<CP>(w, b, offset);
+      int count = differentiate_block<CP>(w, b, offset, from.geometry);
       gather_features<CP>(w, b, count);
-      gather_moments<CP>(w, b, count);
+      if (from.geometry) gather_moments<CP>(w, b, count);
     }
     store_rows<CP>(w, n, rows.touched + row + offset, rows.data + (row + offset) * (MOMENTS + CP));
   }
