@@ -94,15 +94,16 @@ def as_markdown(results: dict[str, Any]) -> str:
         "",
         "PSNR is pooled over all test views and channels, sRGB on white. Relighting scales albedo",
         "by TensoIR's official rule; beside it the unrelit photo with the best factor per",
-        "channel, and what relighting gains over it. Repeat with `scripts/measure_captures.py`.",
+        "channel, and what relighting gains over it; 'as found' is relit without that scaling.",
+        "Repeat with `scripts/measure_captures.py`.",
         "",
-        "| capture | preset | novel views | by physics | SSIM | normals | albedo aligned "
+        "| capture | preset | novel views | by physics | SSIM | normals | albedo as found | aligned "
         "| fit | decompose | all | memory | commit |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [_quality(result) for result in results.values()]
-    lines += ["", "| capture | preset | light | relit | unrelit, best gain | gained |",
-              "|---|---|---|---|---|---|"]  # fmt: skip
+    lines += ["", "| capture | preset | light | relit | unrelit, best gain | gained | as found |",
+              "|---|---|---|---|---|---|---|"]  # fmt: skip
     for result in results.values():
         lines += [_relit(result, name, r) for name, r in result["metrics"].get("relit", {}).items()]
     machines = {_machine(result["machine"]) for result in results.values()}
@@ -120,6 +121,7 @@ def _quality(result: dict[str, Any]) -> str:
         _number(novel.get("psnr_physics"), "{:.2f} dB"),
         _number(novel.get("ssim"), "{:.4f}"),
         _number(metrics.get("normal_mae_deg"), "{:.2f}°"),
+        _number(albedo.get("psnr_raw"), "{:.2f} dB"),
         _number(albedo.get("psnr_aligned"), "{:.2f} dB"),
         _number(seconds.get("fit"), "{:.0f} s"),
         _number(seconds.get("decompose"), "{:.0f} s"),
@@ -134,7 +136,8 @@ def _relit(result: dict[str, Any], light: str, scores: dict[str, float]) -> str:
     baseline = scores["psnr_unrelit_best_gain"]
     return (
         f"| {result['capture']} | {result['preset']} | {light} | {scores['psnr']:.2f} dB "
-        f"| {baseline:.2f} dB | {scores['gain_over_unrelit_db']:+.2f} dB |"
+        f"| {baseline:.2f} dB | {scores['gain_over_unrelit_db']:+.2f} dB "
+        f"| {_number(scores.get('psnr_albedo_as_found'), '{:.2f} dB')} |"
     )
 
 

@@ -1,5 +1,6 @@
 """An asset under any light: deferred shading of drawn channels, shadows from traced visibility."""
 
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -72,11 +73,9 @@ class Relighter:
             raise ConfigurationError("Relighting needs an environment or at least one point light.")
         self.asset, self.rasterize, self.points = asset, rasterize, tuple(points)
         self.gaussians = asset.splats.gaussians()
-        gain = asset.splats.means.new_tensor(albedo_gain)
-        albedo = (asset.materials.albedo_linear * gain).clamp(0.0, 1.0)
-        self.materials = Materials(**(vars(asset.materials) | {"albedo_linear": albedo}))
+        self.materials = _brightened(asset.materials, albedo_gain)
         self._bounce = bounce
-        self._in_scope = (asset.materials.progress > 0.0).to(gain)
+        self._in_scope = (asset.materials.progress > 0.0).to(asset.splats.means)
         self._occluders = _occluders(self.gaussians, self._in_scope)
         self.occlusion = occlusion
         self._environment(environment, rotation_rad, light_samples)
@@ -85,6 +84,13 @@ class Relighter:
             point_light_visibility(self._occluders, means, axes, p.position, rasterize=rasterize)
             for p in points
         ]
+
+    def with_gain(self, albedo_gain: tuple[float, float, float]) -> "Relighter":
+        """The same light, whose traced shadows are shared, on another albedo."""
+        assert self.asset.materials is not None
+        other = copy.copy(self)
+        other.materials = _brightened(self.asset.materials, albedo_gain)
+        return other
 
     @torch.no_grad()
     def render(self, cameras: Cameras, index: int = 0) -> dict[str, Float[Tensor, "H W _"]]:
@@ -168,6 +174,11 @@ class Relighter:
             self.prefiltered, direct, self.occlusion.sh, surroundings,
             self.points, self.point_visibility,
         )  # fmt: skip
+
+
+def _brightened(materials: Materials, gain: tuple[float, float, float]) -> Materials:
+    albedo = (materials.albedo_linear * materials.albedo_linear.new_tensor(gain)).clamp(0.0, 1.0)
+    return Materials(**(vars(materials) | {"albedo_linear": albedo}))
 
 
 def _power_of_two_below(value: int) -> int:

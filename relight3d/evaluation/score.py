@@ -151,6 +151,7 @@ def _score_relit(
 ) -> dict[str, float]:
     """One light: our pictures, and the unrelit photo passed off as relit."""
     relit, similarity, baseline, gained = PooledError(), [], PooledError(), PooledError()
+    as_found = PooledError()
     fit = BestGain()
     for view in views:
         photo = read_image(view.image_path)
@@ -165,6 +166,7 @@ def _score_relit(
         coverage = np.ones_like(alpha) if coverage is None else coverage
         ours = on_background(frames.relit(view, name, gain), view)
         relit.add(ours, truth)
+        as_found.add(on_background(frames.relit(view, name, NO_GAIN), view), truth)
         similarity.append(mean_ssim(ours, truth))
         baseline.add(over(encoded(photo), coverage, WHITE), truth)
         gained.add(over(np.clip(encoded(photo) * best, 0, 1), coverage, WHITE), truth)
@@ -172,6 +174,7 @@ def _score_relit(
     return {
         "psnr": relit.psnr(),
         "ssim": float(np.mean(similarity)),
+        "psnr_albedo_as_found": as_found.psnr(),
         "psnr_unrelit": baseline.psnr(),
         "psnr_unrelit_best_gain": gained.psnr(),
         "gain_over_unrelit_db": relit.psnr() - better,

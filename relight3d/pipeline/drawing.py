@@ -69,7 +69,7 @@ class Painter:
         """
         self.asset, self._rasterize, self._lights_vary = asset, rasterize, lights_vary
         self._occlusion: Occlusion | None = None
-        self._prepared: dict[tuple[Light, Gain], Relighter] = {}
+        self._prepared: dict[Light, Relighter] = {}
         self._own_lights: dict[ViewLight, Light] = {}
 
     def radiance(self, cameras: Cameras) -> Maps:
@@ -136,22 +136,21 @@ class Painter:
                 "This run has no materials, so it cannot be relit: only its first stage is done. "
                 "Run `relight3d decompose RUN` first, or leave --env away."
             )
-        key = (light, gain)
-        if key not in self._prepared:
+        if light not in self._prepared:
             kept = max(1, KEPT_SPLATS // max(1, len(self.asset.splats)))
             while len(self._prepared) >= kept:
                 self._prepared.pop(next(iter(self._prepared)))  # the oldest
-            self._prepared[key] = Relighter(
+            self._prepared[light] = Relighter(
                 self.asset,
                 self._rasterize,
                 light.environment,
                 points=light.points,
                 rotation_rad=light.rotation_rad,
-                albedo_gain=gain,
                 occlusion=self._occlusion,
             )
-            self._occlusion = self._prepared[key].occlusion or self._occlusion
-        return self._prepared[key]
+            self._occlusion = self._prepared[light].occlusion or self._occlusion
+        traced = self._prepared[light]
+        return traced if gain == NO_GAIN else traced.with_gain(gain)
 
     @torch.no_grad()
     def _lit(self, cameras: Cameras, light: Light, gain: Gain) -> Maps:

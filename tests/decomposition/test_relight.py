@@ -99,6 +99,10 @@ def test_albedo_gain_multiplies_albedo(rasterize, baked):
     assert ratio[0] < 0.65
     assert float(ratio[1]) == pytest.approx(1.0, rel=1e-5)
     assert ratio[2] > 1.7
+    shared = plain.with_gain(gain)
+    assert shared.seen is plain.seen
+    assert torch.equal(shared.render(cameras)["rgb"], gained.render(cameras)["rgb"])
+    assert float(plain.materials.albedo_linear[0, 0]) == 0.5
 
 
 def test_exposure_multiplies_radiance(rasterize, baked):

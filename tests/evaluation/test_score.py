@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from relight3d.core.views import Capture, View
-from relight3d.evaluation.score import Frames, score_frames
+from relight3d.evaluation.score import NO_GAIN, Frames, score_frames
 from relight3d.files.images import write_png
 
 SIZE = 16
@@ -82,7 +82,20 @@ def test_every_score_by_hand(capture):
         -10 * np.log10((0.4**2 + 0.2**2) / 3 * share), abs=0.1
     )
     assert sun["psnr_unrelit_best_gain"] > 60
+    assert drawn.gains[1] == NO_GAIN
     json.dumps(scores)
+
+
+def test_albedo_as_found_is_scored_beside_the_aligned_one(capture):
+    class OnlyAligned(Drawn):
+        def relit(self, view, environment, gain):
+            color = self.relit_color if gain != NO_GAIN else (0.4, 0.4, 0.4)
+            return rgba(flat(*color))
+
+    sun = score_frames(capture, OnlyAligned())["relit"]["sun"]
+    assert sun["psnr"] == np.inf
+    expected = -10 * np.log10(0.4**2 / 3 * disc().mean())
+    assert sun["psnr_albedo_as_found"] == pytest.approx(expected, abs=0.1)
 
 
 def test_doing_nothing_gains_nothing(capture):
