@@ -97,8 +97,8 @@ def as_markdown(results: dict[str, Any]) -> str:
         "channel, and what relighting gains over it; 'as found' is relit without that scaling.",
         "Repeat with `scripts/measure_captures.py`.",
         "",
-        "| capture | preset | novel views | by physics | SSIM | normals | albedo as found | aligned "
-        "| fit | decompose | all | memory | commit |",
+        "| capture | preset | novel views | by physics | SSIM | normals | albedo as found "
+        "| aligned | fit | decompose | all | memory | commit |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [_quality(result) for result in results.values()]
