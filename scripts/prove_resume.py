@@ -38,7 +38,7 @@ def main() -> None:
         started = time.monotonic()  # what every start costs, with nothing left to do
         subprocess.run([*command(options.capture, calm, passed), "--resume"], check=True)
         start_up = min(time.monotonic() - started, 0.8 * whole)
-        lines = disturb(options, shaken, passed, (start_up, whole))
+        lines = disturb(options, shaken, passed, start_up, whole)
         subprocess.run([*command(options.capture, shaken, passed), "--resume"], check=True)
         equal = digest(calm) == digest(shaken)
     verdict = "equal, byte for byte" if equal else "DIFFERENT"
@@ -55,21 +55,21 @@ def command(capture: Path, out: Path, passed: list[str]) -> list[str]:
 
 
 def disturb(
-    options: argparse.Namespace, out: Path, passed: list[str], seconds: tuple[float, float]
+    options: argparse.Namespace, out: Path, passed: list[str], start_up: float, whole: float
 ) -> list[str]:
     """Start, wait, kill, again and again; returns a line per kill.
 
-    `seconds` a start alone and a whole training take: on average, each life does its share of the
-    work between them, so that kills fall all over it.
+    A start alone takes `start_up` seconds, an undisturbed training `whole`. On average each life
+    does its share of the work, so that kills fall all over it.
     """
-    start_up, whole = seconds
     moments, lines = random.Random(options.seed), []
     for number in range(options.kills):
         resumed = ["--resume"] if out.exists() else []
         process = subprocess.Popen([*command(options.capture, out, passed), *resumed])
         wait = start_up + moments.uniform(0.0, 2.0) * (whole - start_up) / (options.kills + 1)
         try:
-            process.wait(wait)
+            if process.wait(wait):
+                raise SystemExit(f"Life {number + 1} ended with an error: see above.")
             lines.append(f"| {number + 1} | had finished before {wait:.1f} s were over |")
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)

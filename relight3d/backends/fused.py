@@ -20,7 +20,7 @@ from relight3d.core.ssim import photometric as plain_photometric
 @lru_cache
 def _kernel_is_built() -> bool:
     try:
-        import_module("relight3d.backends.cpu.library").chosen_isa()
+        import_module("relight3d.backends.cpu.library").available_isas()
     except BackendUnavailableError:
         return False
     return True
@@ -43,9 +43,10 @@ def splat_look(
     """What a camera at `center` sees of each splat: colour, facing normal, plane distance.
 
     Differentiable as `core.radiance.radiance_srgb`, `core.planes.splat_normals`, `facing` and
-    `plane_distance` are, of which it is the concatenation.
+    `plane_distance` are, of which it is the concatenation; `center` is a constant.
     """
-    if kernel_serves(sh_dc, sh_rest, means, quats_wxyz):
+    center = center.detach()
+    if kernel_serves(sh_dc, sh_rest, means, quats_wxyz, center.to(means.dtype)):
         from relight3d.backends.cpu.training_ops import splat_look as fused
 
         return fused(sh_dc, sh_rest, means, quats_wxyz, center, degree)
@@ -71,7 +72,8 @@ def surface_agreement(
     alpha: Float[Tensor, "H W 1"],
     rays: Float[Tensor, "H W 3"],
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """`core.agreement.normal_consistency` and `core.agreement.normal_spread`."""
+    """`core.agreement.normal_consistency` and `normal_spread`; rays are constants."""
+    rays = rays.detach()
     if kernel_serves(normal, distance, alpha, rays) and min(alpha.shape[:2]) >= 3:
         from relight3d.backends.cpu.training_ops import surface_agreement as fused
 

@@ -1,10 +1,12 @@
 """Views to photos in memory."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
+from relight3d.capture.undistort import resized, scaled_intrinsics
 from relight3d.core.color import srgb_from_linear
 from relight3d.core.errors import CaptureError
 from relight3d.core.photos import Photo
@@ -12,9 +14,9 @@ from relight3d.core.views import View
 from relight3d.files.images import read_image, read_mask
 
 
-def load_photos(views: Sequence[View]) -> list[Photo]:
-    """Decode the photos of some views, in order. See `load_photo`."""
-    return [load_photo(view) for view in views]
+def load_photos(views: Sequence[View], max_px: int = 0) -> list[Photo]:
+    """Decode the photos of some views, in order; see `load_photo` and, for `max_px`, `reduced`."""
+    return [reduced(load_photo(view), max_px) for view in views]
 
 
 def load_photo(view: View) -> Photo:
@@ -43,6 +45,34 @@ def load_photo(view: View) -> Photo:
     if view.mask_path is not None:
         coverage = read_mask(view.mask_path, (width, height))
     return Photo(view, pixels, None if coverage is None else torch.from_numpy(_bytes(coverage)))
+
+
+def reduced(photo: Photo, max_px: int) -> Photo:
+    """The photo at its proportions with about `max_px` pixels; as it is, if it has fewer, or for 0.
+
+    Areas are averaged in encoded values, as eyes and losses compare them; what the mask leaves out
+    does not bleed in. The view's intrinsics and size follow.
+    """
+    height, width = photo.pixels.shape[:2]
+    if not 0 < max_px < width * height:
+        return photo
+    factor = (max_px / (width * height)) ** 0.5
+    size = (max(1, round(factor * width)), max(1, round(factor * height)))
+    view = dataclasses.replace(
+        photo.view, width_px=size[0], height_px=size[1],
+        intrinsics=scaled_intrinsics(photo.view.intrinsics, (width, height), size),
+    )  # fmt: skip
+    color, alpha = photo.srgb().numpy(), photo.alpha()
+    coverage = None
+    if alpha is not None:
+        covered = resized(alpha.numpy(), size)
+        color, coverage = color * alpha.numpy(), torch.from_numpy(_bytes(covered))
+    color = resized(color, size)
+    if alpha is not None:
+        color = color / np.maximum(covered, 0.5 / 255)
+    whole = photo.pixels.dtype == torch.uint8
+    pixels = torch.from_numpy(_bytes(color.clip(0, 1)) if whole else color)
+    return Photo(view, pixels, coverage)
 
 
 def _bytes(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,8 @@
-"""How well drawn normals agree with the drawn surface (PGSR, 2DGS) and with each other."""
+"""How well drawn normals agree with the drawn surface (PGSR, 2DGS) and with each other.
+
+Neither term feels how opaque the surface is: both depend on directions alone, and are weighted by
+coverage as a constant. Else a disordered surface would rather fade than settle.
+"""
 
 import torch
 from jaxtyping import Float
@@ -6,6 +10,10 @@ from torch import Tensor
 
 from relight3d.core.planes import normals_from_depth, plane_depth
 
+SHORTEST = 0.1
+"""Drawn normals shorter than this, of opposite ones blended, are not stretched to unit length."""
+FAINT = 0.01
+"""Coverage below which a pixel's normals say nothing."""
 BEND = 0.05
 """Below the angle whose 1 - cosine is the square of this, 4 degrees, `bending` is a parabola."""
 
@@ -30,16 +38,22 @@ def normal_consistency(
     Args:
         normal: Premultiplied by alpha, facing the camera, world frame.
         distance: Of the blended planes from the camera, premultiplied by alpha, world units.
-        alpha: Coverage; no gradient flows to it.
+        alpha: Coverage, a constant here.
         rays: From `planes.pixel_rays`.
+
+    Returns:
+        0 for pictures without an inner pixel.
     """
+    if min(alpha.shape[:2]) < 3:
+        return normal.new_zeros(())
     surface = normals_from_depth(plane_depth(normal, distance, rays), rays)
     inner = normal[1:-1, 1:-1]
+    length = inner.norm(dim=-1, keepdim=True)
     # Only where a pixel and its eight neighbours are covered does the difference mean a surface.
     solid = -torch.nn.functional.max_pool2d(-alpha.detach().movedim(-1, 0), 3, 1, 1)
-    weight = (solid[0, 1:-1, 1:-1, None] > 0.5).to(normal.dtype)
-    agreement = (inner * surface).sum(-1, keepdim=True)
-    return (bending(inner.norm(dim=-1, keepdim=True) - agreement) * weight).mean()
+    weight = (solid[0, 1:-1, 1:-1, None] > 0.5).to(normal.dtype) * length.detach()
+    cosine = (inner * surface).sum(-1, keepdim=True) / length.clamp_min(SHORTEST)
+    return (bending(1 - cosine) * weight).mean()
 
 
 def normal_spread(
@@ -47,7 +61,9 @@ def normal_spread(
 ) -> Float[Tensor, ""]:
     """How much the normals blended into one pixel disagree: 0 when all that it shows is one plane.
 
-    For unit normals under weights that sum to alpha, alpha^2 - |N|^2 is twice the weighted sum of
-    their pairwise 1 - cosine, of which this is the `bending`.
+    For unit normals under weights that sum to 1, 1 - |N|^2 is twice the weighted sum of their
+    pairwise 1 - cosine, of which this is the `bending`.
     """
-    return bending(alpha.square() - normal.square().sum(-1, keepdim=True)).mean()
+    seen, covered = (alpha > FAINT).to(alpha.dtype), alpha.clamp_min(FAINT)
+    length2 = (normal / covered).square().sum(-1, keepdim=True)
+    return (bending(1 - length2) * alpha.detach() * seen).mean()

@@ -30,14 +30,13 @@ def require_sane_numbers(config: Any, prefix: str) -> None:
                 )
 
 
-def require_window(window_px: int, prefix: str) -> None:
+def require_window(pixels: int, name: str) -> None:
     """Refuse a window too small for the differences between pixels that the losses look at.
 
     Raises:
         ConfigurationError: Neither 0 (no limit) nor at least `SMALLEST_WINDOW_PX`.
     """
-    if 0 < window_px < SMALLEST_WINDOW_PX:
+    if pixels < 0 or 0 < pixels < SMALLEST_WINDOW_PX:
         raise ConfigurationError(
-            f"{prefix}.window_px must be 0 (no limit) or at least {SMALLEST_WINDOW_PX} pixels, got "
-            f"{window_px}."
+            f"{name} must be 0 (no limit) or at least {SMALLEST_WINDOW_PX} pixels, got {pixels}."
         )

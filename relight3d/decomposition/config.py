@@ -65,7 +65,7 @@ class DecompositionConfig:
                 f"{self.joint_steps}."
             )
         require_sane_numbers(self, "decomposition")
-        require_window(self.window_px, "decomposition")
+        require_window(self.window_px, "decomposition.window_px")
         if self.visibility_directions < 8 or self.shadow_map_px < 8:
             raise ConfigurationError(
                 "decomposition.visibility_directions and decomposition.shadow_map_px must be at "

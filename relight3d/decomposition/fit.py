@@ -6,7 +6,7 @@ reflections of a white metal, stage 3 ('diffuse') adds diffuse light past baked 
 drives `a` to 1, stage 4 ('joint') lets everything settle.
 
 Unlike the paper, geometry and radiance field stay as fitted, so that the look under the photos'
-light loses nothing; instead each splat has a shading normal that is free to follow the light.
+light loses nothing. A splat's shading normal may be freed to follow the light (`normal_rate`).
 """
 
 import dataclasses
@@ -98,6 +98,7 @@ class Decompose(PhotoDescent):
         )  # fmt: skip
         self.surface_share = _surface_share(self.splats, self.scope)
         self._kept: dict[int, Shown] = {}
+        self._kept_bytes = 0
         self.parameters = self._start()
         self.own(self.parameters)
 
@@ -164,18 +165,24 @@ class Decompose(PhotoDescent):
         if index in self._kept:
             return self._kept[index]
         shown = show(
-            self.sides.shown[index], self.cameras[index].centers[0], self.splats, self.gaussians,
-            self.parameters, self.occlusion.sh,
-        )  # fmt: skip
-        kept_bytes = sum(kept.size_bytes() for kept in self._kept.values())
-        if "normals" in self.constant and kept_bytes + shown.size_bytes() <= KEPT_BYTES:
+            self.sides.rows_of_view[index],
+            self.cameras[index].centers[0],
+            self.splats,
+            self.gaussians,
+            self.parameters,
+            self.occlusion.sh,
+        )
+        size = shown.size_bytes()
+        if "normals" in self.constant and self._kept_bytes + size <= KEPT_BYTES:
             self._kept[index] = shown
+            self._kept_bytes += size
         return shown
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor], steps_done: int) -> None:
         """Continue from `state_tensors()`."""
         super().load_state_tensors(tensors, steps_done)
         self._kept.clear()
+        self._kept_bytes = 0
 
     def _sky(self, light: ViewLight, gained: bool) -> lighting.Sky | None:
         if light.environment is None:

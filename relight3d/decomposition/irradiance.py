@@ -1,10 +1,11 @@
 """Occluded irradiance by whichever code serves the tensors: the CPU kernel, else plain torch."""
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from relight3d.backends.fused import kernel_serves
-from relight3d.shading import fused_irradiance
+from relight3d.shading import chunked_irradiance
 
 
 def irradiance(
@@ -23,9 +24,10 @@ def irradiance(
         radiance: Differentiable.
         rows: The row of `weights` of each point; None: one after the other.
     """
-    if kernel_serves(weights, normals, directions, radiance):
+    here = rows is None or (rows.device.type == "cpu" and rows.dtype == torch.int64)
+    if here and kernel_serves(weights, normals, directions, radiance):
         from relight3d.backends.cpu.irradiance import irradiance as compiled
 
         return compiled(weights, normals, directions, radiance, rows)
     chosen = weights if rows is None else weights.index_select(0, rows)
-    return fused_irradiance.irradiance(chosen, normals, directions, radiance)
+    return chunked_irradiance.irradiance(chosen, normals, directions, radiance)

@@ -81,7 +81,7 @@ class _Smooth(torch.autograd.Function):
 def smooth(
     maps: Float[Tensor, "H W ch"], flatness: tuple[Float[Tensor, "h W 1"], Float[Tensor, "H w 1"]]
 ) -> Float[Tensor, ""]:
-    """Mean absolute difference of neighbours, weighted by their `flatness_of`."""
+    """Mean absolute difference of neighbours, weighted by their `flatness_of`, a constant."""
     return _Smooth.apply(maps, *flatness)  # pyright: ignore[reportReturnType]
 
 

@@ -22,7 +22,8 @@ class Illumination:
     irradiance: Float[Tensor, "N 3"] | None = None
     """Of each splat from the environment, on the side that faces the camera."""
     occlusion_sh: Float[Tensor, "N 9"] | None = None
-    """Visibility for reflections of the environment; None: nothing is occluded."""
+    """Visibility for reflections of the environment; None: nothing is occluded, unless
+    `channels_of` is given the mirror visibility that follows from it."""
     surroundings: Float[Tensor, "3"] | None = None
     """Radiance that occluded reflections show; None: black."""
     points: Sequence[PointLight] = ()

@@ -21,7 +21,7 @@ from relight3d.decomposition.sides import surface_weight
 from relight3d.shading.transfer import MirrorVisibility
 
 KEPT_BYTES = 256 << 20
-"""Room for all photos together. 100 bytes a splat: 200 photos that show 13,000 splats each."""
+"""Room for all photos together. 116 bytes a splat: 200 photos that show 11,500 splats each."""
 FIXED = ("normals", "double_sided", "scope")
 
 

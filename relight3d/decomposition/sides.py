@@ -35,7 +35,7 @@ class Sides:
     """Their axes, turned to the side that the cameras see more of."""
     double_sided: Float[Tensor, "N 1"]
     """1 for sheets, `BACK_FLOOR` for the skin of closed bodies."""
-    shown: list[Int[Tensor, " _"]]
+    rows_of_view: list[Int[Tensor, " _"]]
     """Per camera, the splats that its picture really shows."""
 
 
@@ -57,17 +57,17 @@ def seen_sides(
         rasterize: Any backend.
     """
     front, back = torch.zeros_like(axes[:, :1]), torch.zeros_like(axes[:, :1])
-    shown = []
+    rows_of_view = []
     for camera in cameras:
         weights = contributions(rasterize, gaussians, camera)
-        shown.append((weights > MIN_CONTRIBUTION_PX).nonzero()[:, 0])
+        rows_of_view.append((weights > MIN_CONTRIBUTION_PX).nonzero()[:, 0])
         behind = sees_back(axes, gaussians.means, camera.centers[0])
         front += weights[:, None].where(~behind, 0.0)
         back += weights[:, None].where(behind, 0.0)
     guess = OPEN_SKY_PX * (axes * to_sky).sum(-1, keepdim=True)
     outward = torch.where(front - back + guess < 0, -axes, axes)
     share = torch.minimum(front, back) / (front + back).clamp_min(1e-12)
-    return Sides(outward, (share / SHEET_SHARE).square().clamp(BACK_FLOOR, 1.0), shown)
+    return Sides(outward, (share / SHEET_SHARE).square().clamp(BACK_FLOOR, 1.0), rows_of_view)
 
 
 def sees_back(

@@ -85,6 +85,7 @@ def score_frames(capture: Capture, frames: FrameSource) -> dict[str, Any]:
             "background": "white, blended in stored sRGB values" if _masked(views) else "none",
             "albedo_gain": "per channel median of truth / prediction, foreground, linear, of "
             f"{len(evenly_spaced(len(views)))} evenly spaced test views (TensoIR)",
+            "relit": "psnr: albedo times albedo_gain; psnr_albedo_as_found: without it",
             "normal_mae_deg": "mean angle over the foreground",
         },
         "views": len(views),
@@ -166,7 +167,8 @@ def _score_relit(
         coverage = np.ones_like(alpha) if coverage is None else coverage
         ours = on_background(frames.relit(view, name, gain), view)
         relit.add(ours, truth)
-        as_found.add(on_background(frames.relit(view, name, NO_GAIN), view), truth)
+        plain = ours if gain == NO_GAIN else on_background(frames.relit(view, name, NO_GAIN), view)
+        as_found.add(plain, truth)
         similarity.append(mean_ssim(ours, truth))
         baseline.add(over(encoded(photo), coverage, WHITE), truth)
         gained.add(over(np.clip(encoded(photo) * best, 0, 1), coverage, WHITE), truth)

@@ -47,7 +47,8 @@ class FieldConfig:
     normal_from_fraction: float = 0.15
     """Fraction of the steps after which normals must agree with depth."""
     normal_every: int = 1
-    """Steps from one comparison of normals with depth to the next; its weight grows likewise."""
+    """Steps from one comparison of normals with depth to the next; its weight grows likewise. Not a
+    multiple of 7, for every seventh step looks at whole frames."""
     normal_scale: float = 1.0
     """Size, relative to the photo, of the picture in which normals are compared with depth: the
     comparison smooths what is narrower than three of its pixels."""
@@ -80,7 +81,7 @@ class FieldConfig:
                 f"field.dssim_weight must be in [0, 1], got {self.dssim_weight}."
             )
         require_sane_numbers(self, "field")
-        require_window(self.window_px, "field")
+        require_window(self.window_px, "field.window_px")
         if min(self.densify_every, self.sh_interval, self.normal_every) < 1:
             raise ConfigurationError(
                 "field.densify_every, field.sh_interval and field.normal_every must be at least 1 "

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 from relight3d.core.errors import ConfigurationError
+from relight3d.core.settings import require_window
 from relight3d.decomposition.config import DecompositionConfig
 from relight3d.field.config import FieldConfig
 
@@ -20,12 +21,17 @@ class TrainConfig:
     backend: BackendName = "auto"
     """Rasterizer: 'cpu' (fast, no GPU), 'gsplat' (NVIDIA), 'reference' (slow, readable torch);
     'auto' takes the fastest that works here."""
+    photo_px: int = 0
+    """Photos of more pixels are reduced to about so many for training; 0: none. Few steps on small
+    parts of large photos learn less than as many on the whole of small ones. Scores and renders
+    keep the capture's size."""
     field: FieldConfig = dataclasses.field(default_factory=FieldConfig)
     """First stage: the radiance of the photos."""
     decomposition: DecompositionConfig = dataclasses.field(default_factory=DecompositionConfig)
     """Second stage: materials and light."""
 
     def __post_init__(self) -> None:
-        """Refuse a seed that generators cannot take."""
+        """Refuse the impossible before any work is done."""
         if not 0 <= self.seed < 2**31:
             raise ConfigurationError(f"seed must be in [0, 2^31), got {self.seed}.")
+        require_window(self.photo_px, "photo_px")

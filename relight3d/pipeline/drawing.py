@@ -77,7 +77,7 @@ class Painter:
         return draw_radiance(self.asset, self._rasterize, cameras)
 
     def look(self, cameras: Cameras, light: ViewLight) -> Maps:
-        """'rgb' and 'alpha' of `captured`, and whatever else falls off."""
+        """'rgb normal depth alpha' of `captured`; physics is drawn only where that needs it."""
         mixed = self.asset.materials is not None and self._lights_vary
         return self.captured(cameras, light) if mixed else self.radiance(cameras)
 

@@ -12,17 +12,17 @@ PACKAGES = ("torch", "numpy", "gsplat", "pycolmap", "opencv-python-headless", "O
             "pillow", "safetensors", "tyro")  # fmt: skip
 
 
-def prepare_torch(threads: int | None = None) -> None:
+def prepare_torch() -> None:
     """Fix how torch computes: thread count, deterministic kernels.
 
-    One torch thread is the default: torch's operators on a few thousand splats are too short to
+    One torch thread: torch's operators on a few thousand splats are too short to
     share, and the order of a sum, hence its last bits, would depend on the number of threads. The
     CPU kernel's own threads sleep while they wait and never change a bit: it takes all cores.
     """
     import torch
 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_num_threads(threads or 1)
+    torch.set_num_threads(1)
     # warn_only: some CUDA operators have no deterministic form; the CPU path has one throughout.
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Filling every new buffer is a debugging aid of that mode, and costs a pass over it.

@@ -52,7 +52,7 @@ def train(request: TrainRequest) -> RunFolder:
         "start_path": None if request.start is None else str(request.start.resolve()),
         "versions": installed_versions(),
     }
-    photos = capture_room.load_photos(capture.split("train"))
+    photos = capture_room.load_photos(capture.split("train"), request.config.photo_px)
     with open_run(request.out, settings, request.mode, about) as run:
         flow = Flow(run, capture, photos, request.config, settings, rasterize, request.cadence)
         flow.run_to(request.last_stage, request.start, request.review)
@@ -89,7 +89,7 @@ def decompose_run(
         capture = capture_room.load(origin.capture, origin.hold_out)
         check_lights(capture)
         settings = run_settings(train_config, capture, origin.hold_out, origin.start)
-        photos = capture_room.load_photos(capture.split("train"))
+        photos = capture_room.load_photos(capture.split("train"), train_config.photo_px)
         if overwrite:
             remove(run.checkpoint_path("decompose"))
         check_continues(run.checkpoint_path("decompose"), settings)

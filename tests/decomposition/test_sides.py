@@ -71,7 +71,7 @@ def test_the_unseen_face_the_sky():
     sides = sides_of(gaussians, away, told)
     assert float((sides.outward * told).sum(-1).min()) >= 0.0
     assert float(sides.double_sided.max()) == pytest.approx(BACK_FLOOR)
-    assert all(len(rows) == 0 for rows in sides.shown)
+    assert all(len(rows) == 0 for rows in sides.rows_of_view)
 
 
 def test_backs_and_needles_weigh_less():

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from relight3d import capture as capture_room
 from relight3d import cli
 from relight3d.core.checkpoint import load_checkpoint
+from relight3d.core.errors import CaptureError
 from relight3d.files.exr import read_exr_rgb
 from relight3d.files.images import read_image, write_png
 from relight3d.pipeline.asset_file import load_asset
@@ -97,6 +99,19 @@ def test_stages_alone_give_the_same(run, capture, tmp_path, capsys):
     assert "joint_steps is 3 now, was 2 then" in capsys.readouterr().err
     assert cli.run([*changed, "--overwrite"]) == 0
     assert not same_content(run / "asset.safetensors", out / "asset.safetensors")
+
+
+def test_large_photos_are_reduced_for_training(capture, tmp_path, monkeypatch):
+    asked = []
+
+    def stop_here(views, max_px):
+        asked.append(max_px)
+        raise CaptureError("enough")
+
+    monkeypatch.setattr(capture_room, "load_photos", stop_here, raising=False)
+    assert train(capture, tmp_path / "run", "--photo-px", "700") == 2
+    assert asked == [700]
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_existing_run_is_safe(run, capture, capsys):

@@ -1,11 +1,12 @@
 """Occluded irradiance in the compiled kernel, as a differentiable function.
 
-What `shading.fused_irradiance` computes, without copying the chosen rows of the weights.
+What `shading.chunked_irradiance` computes, without copying the chosen rows of the weights.
 """
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from relight3d.backends.cpu import library
 
@@ -23,6 +24,7 @@ class _Irradiance(torch.autograd.Function):
         return out
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, grad):  # pyright: ignore[reportIncompatibleMethodOverride]
         weights, rows, normals, directions, radiance = ctx.saved_tensors
         v_normals = torch.empty_like(normals) if ctx.needs_input_grad[2] else None
@@ -56,7 +58,11 @@ def irradiance(
         radiance: At most four channels. Differentiable.
         rows: The row of `weights` of each point; None: one after the other.
     """
-    channels = radiance.shape[1]
+    channels, points = radiance.shape[1], len(weights) if rows is None else len(rows)
+    assert normals.shape == (points, 3), (normals.shape, points)
+    assert weights.shape[1:] == directions.shape[:1] == radiance.shape[:1], weights.shape
+    assert directions.shape[1:] == (3,) and channels <= CHANNELS, radiance.shape
+    assert rows is None or rows.dtype == torch.int64, rows
     padded = torch.nn.functional.pad(radiance, (0, CHANNELS - channels))
     found = _Irradiance.apply(
         weights.contiguous(), None if rows is None else rows.contiguous(),

@@ -20,6 +20,8 @@ from relight3d.core.errors import BackendUnavailableError, ConfigurationError, R
 Isa = Literal["avx512", "avx2", "baseline"]
 ISA_VARIABLE = "RELIGHT3D_ISA"
 MAX_THREADS = 16
+ABI = 2
+"""Of the C functions; R3D_ABI in kernel/abi.h says the same. Raise both when one changes."""
 HOW_TO_BUILD = (
     "From a source tree run `python -m relight3d.backends.cpu.build`; otherwise reinstall with "
     "`pip install --force-reinstall --no-deps relight3d`. Either uses a C++17 compiler if there is "
@@ -65,6 +67,10 @@ def _open(isa: Isa) -> ctypes.CDLL:
         raise BackendUnavailableError(
             f"The CPU rasterizer's library {path.name} did not load ({error}). {HOW_TO_BUILD}"
         ) from error
+    if not hasattr(library, "r3d_abi") or library.r3d_abi() != ABI:
+        raise BackendUnavailableError(
+            f"The CPU kernel's library {path.name} was built from other sources. {HOW_TO_BUILD}"
+        )
     library.r3d_forward.argtypes = [ctypes.POINTER(Scene), *[_Pointer] * 4]
     library.r3d_backward.argtypes = [_Pointer, ctypes.POINTER(Scene), *[_Pointer] * 3]
     library.r3d_free.argtypes = [_Pointer]
@@ -139,6 +145,8 @@ def get_num_threads() -> int:
 def usable_processors() -> int:
     """Processors this process may run on, at most `MAX_THREADS`, and OMP_NUM_THREADS if set.
 
+    A container's quota of processor time counts, too (Linux, cgroup v2).
+
     Not torch's own number: its operators run on one thread where the order of a sum must not
     change, while the kernel's threads change no bit.
     """
@@ -146,9 +154,18 @@ def usable_processors() -> int:
         processors = len(os.sched_getaffinity(0))
     except AttributeError:  # not on every system
         processors = os.cpu_count() or 1
-    wish = os.environ.get("OMP_NUM_THREADS", "")
+    wish = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     wanted = int(wish) if wish.isdigit() else processors
-    return max(1, min(processors, wanted, MAX_THREADS))
+    return max(1, min(processors, wanted, _quota(), MAX_THREADS))
+
+
+def _quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+    """Whole processors that a container may use; `MAX_THREADS` where nothing limits them."""
+    try:
+        share, period = (int(word) for word in path.read_text().split())
+    except (OSError, ValueError):  # no such file, or "max" for no limit
+        return MAX_THREADS
+    return max(1, -(-share // max(1, period)))
 
 
 def live_contexts() -> int:
@@ -161,8 +178,8 @@ def _check(library: ctypes.CDLL, status: int) -> None:
         return
     message = library.r3d_last_error().decode(errors="replace")
     if status == 2:
-        raise MemoryError("The CPU rasterizer ran out of memory. Draw fewer or smaller splats.")
-    raise Relight3dError(f"The CPU rasterizer refused the scene: {message}.")
+        raise MemoryError("The CPU kernel ran out of memory. Use fewer or smaller splats.")
+    raise Relight3dError(f"The CPU kernel refused its input: {message}.")
 
 
 def call(name: str, *arguments: Tensor | int | float | None) -> None:

@@ -5,9 +5,10 @@ float32 on the CPU only. The number of threads changes no bit.
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from relight3d.backends.cpu import library
-from relight3d.core.agreement import BEND
+from relight3d.core.agreement import BEND, FAINT, SHORTEST
 from relight3d.core.planes import GRAZING, JUMP_RATIO, JUMP_SHARE
 
 # pyright: reportIncompatibleMethodOverride=false, reportReturnType=false
@@ -24,6 +25,7 @@ class _SplatLook(torch.autograd.Function):
         return features
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, v_features: Tensor):
         splats = ctx.saved_tensors
         gradients = [torch.empty_like(tensor) for tensor in splats[:4]]
@@ -35,7 +37,10 @@ def splat_look(
     sh_dc: Tensor, sh_rest: Tensor, means: Tensor, quats_wxyz: Tensor, center: Tensor, degree: int
 ) -> Tensor:
     """See `backends.fused.splat_look`."""
-    assert (degree + 1) ** 2 - 1 <= sh_rest.shape[1] <= 15, (degree, sh_rest.shape)
+    shapes = [tuple(tensor.shape) for tensor in (sh_dc, sh_rest, means, quats_wxyz, center)]
+    count, given = len(means), sh_rest.shape[1]
+    assert shapes == [(count, 1, 3), (count, given, 3), (count, 3), (count, 4), (3,)], shapes
+    assert 0 <= degree <= 3 and given >= (degree + 1) ** 2 - 1, (degree, given)
     return _SplatLook.apply(
         sh_dc, sh_rest, means, quats_wxyz, center.detach().to(torch.float32), degree
     )
@@ -43,34 +48,38 @@ def splat_look(
 
 class _Photometric(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, image: Tensor, target: Tensor, dssim_weight: float):
-        needed = any(ctx.needs_input_grad)
-        gradient = torch.empty_like(image) if needed else None
-        of_target = torch.empty_like(target) if ctx.needs_input_grad[1] else None
+    def forward(ctx, image: Tensor, target: Tensor, dssim_weight: float, differentiate: bool):
+        gradient = torch.empty_like(image) if differentiate else None
+        of_target = torch.empty_like(target) if differentiate and target.requires_grad else None
         loss = image.new_empty(())
         library.call(
             "r3d_photo_loss", image, target, *image.shape, dssim_weight,
             library.get_num_threads(), loss, gradient, of_target,
         )  # fmt: skip
-        ctx.gradients = (gradient, of_target)
+        ctx.save_for_backward(gradient, of_target)
         return loss
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, v_loss: Tensor):
-        return *(None if part is None else part * v_loss for part in ctx.gradients), None
+        of_image, of_target = ctx.saved_tensors
+        return of_image * v_loss, None if of_target is None else of_target * v_loss, None, None
 
 
 def photometric(image: Tensor, target: Tensor, dssim_weight: float) -> Tensor:
     """See `core.ssim.photometric`."""
-    assert image.shape == target.shape, (image.shape, target.shape)
-    return _Photometric.apply(image.contiguous(), target.contiguous(), float(dssim_weight))
+    assert image.dim() == 3 and image.shape == target.shape, (image.shape, target.shape)
+    differentiate = torch.is_grad_enabled() and (image.requires_grad or target.requires_grad)
+    return _Photometric.apply(
+        image.contiguous(), target.contiguous(), float(dssim_weight), differentiate
+    )
 
 
 class _SurfaceAgreement(torch.autograd.Function):
     @staticmethod
     def forward(ctx, normal: Tensor, distance: Tensor, alpha: Tensor, rays: Tensor):
         maps = [tensor.contiguous() for tensor in (normal, distance, alpha, rays)]
-        maps.append(torch.tensor([GRAZING, JUMP_RATIO, JUMP_SHARE, BEND]))
+        maps.append(torch.tensor([GRAZING, JUMP_RATIO, JUMP_SHARE, BEND, SHORTEST, FAINT]))
         terms = normal.new_empty(2)
         ctx.save_for_backward(*maps)
         ctx.sizes = (*normal.shape[:2], library.get_num_threads())
@@ -78,6 +87,7 @@ class _SurfaceAgreement(torch.autograd.Function):
         return terms
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, v_terms: Tensor):
         maps = ctx.saved_tensors
         gradients = [torch.empty_like(tensor) for tensor in maps[:3]]
@@ -91,5 +101,8 @@ def surface_agreement(
     normal: Tensor, distance: Tensor, alpha: Tensor, rays: Tensor
 ) -> tuple[Tensor, Tensor]:
     """See `backends.fused.surface_agreement`. At least 3 x 3 pixels."""
+    size = tuple(alpha.shape[:2])
+    shapes = [tuple(tensor.shape) for tensor in (normal, distance, alpha, rays)]
+    assert shapes == [(*size, 3), (*size, 1), (*size, 1), (*size, 3)] and min(size) >= 3, shapes
     consistency, spread = _SurfaceAgreement.apply(normal, distance, alpha, rays).unbind()
     return consistency, spread

@@ -26,9 +26,10 @@ from relight3d.field.splats.initialize import scene_sphere
 from relight3d.field.splats.objective import Rendered, Surface, loss_terms
 
 CROP_MARGIN_PX = 12
-WHOLE_FRAME_EVERY = 8
-"""Most steps look only at the window around the object's mask, where there is one; every eighth
-sees the whole frame, so that nothing can settle outside of all windows."""
+WHOLE_FRAME_EVERY = 7
+"""Most steps look only at the window around the object's mask, where there is one; every seventh
+sees the whole frame, so that nothing can settle outside of all windows. (A prime: comparisons of
+normals every so many steps must not fall on whole frames alone.)"""
 
 
 class SplatFit(PhotoDescent):

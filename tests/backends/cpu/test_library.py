@@ -63,12 +63,33 @@ def test_all_processors_are_used_whatever_torch_does(monkeypatch):
         assert library.get_num_threads() == 6
     finally:
         torch.set_num_threads(before)
-    for wish, expected in (("2", 2), ("40", 6), ("", 6), ("many", 6), ("0", 1)):
+    for wish, expected in (("2", 2), ("40", 6), ("", 6), ("many", 6), ("0", 1), ("3,1", 3)):
         monkeypatch.setenv("OMP_NUM_THREADS", wish)
         assert library.get_num_threads() == expected, wish
     monkeypatch.setattr(library.os, "sched_getaffinity", lambda _: set(range(500)), raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert library.get_num_threads() == library.MAX_THREADS
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("max 100000", library.MAX_THREADS), ("150000 100000", 2), ("20000 100000", 1), ("x", 16)],
+)
+def test_a_container_may_have_fewer_processors_than_it_sees(tmp_path, text, expected):
+    path = tmp_path / "cpu.max"
+    assert library._quota(path) == library.MAX_THREADS
+    path.write_text(text + "\n")
+    assert library._quota(path) == expected
+
+
+def test_a_library_built_from_other_sources_is_refused(monkeypatch):
+    library._open.cache_clear()
+    monkeypatch.setattr(library, "ABI", library.ABI + 1)
+    try:
+        with pytest.raises(BackendUnavailableError, match="other sources"):
+            library._open("baseline")
+    finally:
+        library._open.cache_clear()
 
 
 def test_the_number_of_threads_can_be_fixed():

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from relight3d.backends import fused
-from relight3d.backends.cpu import library
-from relight3d.core.agreement import normal_consistency, normal_spread
+from relight3d.backends.cpu import library, training_ops
 from relight3d.core.planes import pixel_rays
 from relight3d.core.types import Cameras
 
@@ -35,6 +34,7 @@ def results(function: Callable[..., Tensor], leaves: Tensors, weight: Tensor) ->
 
 def compare(function: Callable[..., Tensor], leaves: Tensors, weight: Tensor) -> None:
     """The kernel in float32 against torch in float64: relative L2 below 1e-5."""
+    assert fused.kernel_serves(*leaves)
     found = results(function, leaves, weight)
     expected = results(function, [leaf.double() for leaf in leaves], weight)
     for ours, truth in zip(found, expected, strict=True):
@@ -100,11 +100,54 @@ def test_nothing_drawn_has_a_finite_gradient(isa):
 
 
 def test_pictures_of_two_pixels_have_no_surface():
-    maps = [torch.rand(2, 9, channels) for channels in (3, 1, 1)]
+    maps = [torch.rand(2, 9, channels).requires_grad_() for channels in (3, 1, 1)]
     consistency, spread = fused.surface_agreement(*maps, torch.ones(2, 9, 3))
-    plain = normal_consistency(*maps, torch.ones(2, 9, 3))
-    assert torch.equal(consistency, plain) or (consistency.isnan() and plain.isnan())
-    assert torch.equal(spread, normal_spread(maps[0], maps[2]))
+    assert float(consistency.detach()) == 0.0
+    assert float(spread.detach()) > 0.0
+    (consistency + spread).backward()
+
+
+def test_no_gradient_is_prepared_where_none_is_wanted(generator, monkeypatch):
+    image, target = torch.rand(2, 12, 13, 3, generator=generator)
+    asked = []
+    monkeypatch.setattr(training_ops.library, "call", lambda *given: asked.append(given[-2:]))
+    with torch.no_grad():
+        fused.photometric(image.requires_grad_(), target, 0.2)
+    fused.photometric(image, target, 0.2)
+    assert asked[0] == (None, None)
+    assert asked[1][0] is not None
+    assert asked[1][1] is None
+
+
+def test_one_bad_pixel_stays_alone_without_ssim(isa):
+    image = torch.zeros(9, 9, 3)
+    image[4, 4, 0] = float("nan")
+    image.requires_grad_()
+    fused.photometric(image, torch.ones(9, 9, 3), 0.0).backward()
+    assert image.grad is not None
+    assert int((image.grad == 0).sum()) == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: fused.photometric(torch.rand(1, 8, 8, 3), torch.rand(1, 8, 8, 3), 0.2),
+        lambda: fused.photometric(torch.rand(8, 8, 3), torch.rand(8, 4, 3), 0.2),
+        lambda: fused.splat_look(*(torch.rand(5, *s) for s in ((1, 3), (3, 3), (3,), (4,))),
+                                 torch.zeros(3), 2),
+        lambda: fused.splat_look(torch.rand(2, 1, 3), torch.rand(5, 15, 3), torch.rand(5, 3),
+                                 torch.rand(5, 4), torch.zeros(3), 3),
+        lambda: fused.surface_agreement(torch.rand(8, 8, 3), torch.rand(8, 8, 1),
+                                        torch.rand(8, 8, 1), torch.rand(4, 4, 3)),
+    ],
+)  # fmt: skip
+def test_wrong_shapes_never_reach_the_kernel(call, monkeypatch):
+    def reached(*_):
+        pytest.fail("the kernel was called")
+
+    monkeypatch.setattr(training_ops.library, "call", reached)
+    with pytest.raises((AssertionError, TypeError)):  # ours, or jaxtyping's before it
+        call()
 
 
 def test_threads_change_no_bit(generator):
@@ -120,6 +163,8 @@ def test_threads_change_no_bit(generator):
         found = []
         for threads in (1, 3):
             library.set_num_threads(threads)
-            found.append(results(*call))
-        library.set_num_threads(None)
+            try:
+                found.append(results(*call))
+            finally:
+                library.set_num_threads(None)
         assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))

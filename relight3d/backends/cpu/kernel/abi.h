@@ -10,6 +10,9 @@
 #define R3D_EXPORT __attribute__((visibility("default")))
 #endif
 
+// Raised with every change of a function's arguments, here and in library.py.
+#define R3D_ABI 2
+
 namespace relight3d {
 
 enum Status { OK = 0, FAILED = 1, NO_MEMORY = 2, REFUSED = 3 };

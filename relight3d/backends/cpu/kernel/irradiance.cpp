@@ -15,7 +15,6 @@ namespace {
 
 constexpr int CHANNELS = 4;    // of radiance; callers with fewer pad with zeros
 constexpr size_t PIECE = 256;  // points whose gradients are summed together, whatever the threads
-
 constexpr size_t AHEAD = 2;    // points whose weights are fetched before they are needed
 
 // Directions and radiance as planes [3 + CHANNELS, padded], zero beyond the last direction.

@@ -87,6 +87,19 @@ struct PhotoLoss {
     }
   }
 
+  // All there is where SSIM does not count.
+  void l1_row(size_t y, float *v_image, float *v_target) {
+    const float each = 1.0f / (float)(height * row);
+    double difference = 0;
+    for (size_t i = y * row; i < (y + 1) * row; i++) {
+      difference += std::fabs(image[i] - target[i]);
+      float slope = image[i] > target[i] ? each : image[i] < target[i] ? -each : 0.0f;
+      if (v_image) v_image[i] = slope;
+      if (v_target) v_target[i] = -slope;
+    }
+    l1[y] = difference;
+  }
+
   // SSIM of one row, and its derivatives by the blurred x, xx and xy, blurred along the row.
   void compare_row(size_t y, float *padded, float *scratch, bool differentiate) {
     float *__restrict mx = scratch, *__restrict my = mx + row, *__restrict xx = my + row;
@@ -129,9 +142,13 @@ struct PhotoLoss {
         for (size_t y = begin; y < end; y++) work(y, padded.data(), scratch.data());
       });
     };
-    rows([&](size_t y, float *padded, float *) { blur_row(y, padded); });
-    rows([&](size_t y, float *padded, float *scratch) { compare_row(y, padded, scratch, v_image != nullptr); });
-    if (v_image)
+    if (dssim_weight == 0) {
+      rows([&](size_t y, float *, float *) { l1_row(y, v_image, v_target); });
+    } else {
+      rows([&](size_t y, float *padded, float *) { blur_row(y, padded); });
+      rows([&](size_t y, float *padded, float *scratch) { compare_row(y, padded, scratch, v_image != nullptr); });
+    }
+    if (v_image && dssim_weight != 0)
       rows([&](size_t y, float *, float *scratch) {
         differentiate_row(y, scratch, v_image + y * row, v_target ? v_target + y * row : nullptr);
       });

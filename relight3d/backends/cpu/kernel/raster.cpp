@@ -147,6 +147,7 @@ R3D_EXPORT void r3d_free(void *context) {
 
 R3D_EXPORT int64_t r3d_live_contexts() { return relight3d::live_contexts; }
 R3D_EXPORT const char *r3d_last_error() { return relight3d::last_error().c_str(); }
+R3D_EXPORT int r3d_abi() { return R3D_ABI; }
 R3D_EXPORT int r3d_lanes() { return relight3d::L; }
 
 }  // extern "C"

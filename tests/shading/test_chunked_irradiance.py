@@ -3,8 +3,8 @@
 import torch
 from torch.autograd import gradcheck
 
+from relight3d.shading.chunked_irradiance import irradiance
 from relight3d.shading.directions import spherical_fibonacci
-from relight3d.shading.fused_irradiance import irradiance
 
 
 def _inputs(points: int, count: int = 24):
