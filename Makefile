@@ -11,7 +11,7 @@ NATIVE := $(shell find relight3d build_backend -name '*.cpp' -o -name '*.h' -o -
 .PHONY: help setup demo test lint format clean
 
 help:
-	@echo "make demo    photos in, a relightable asset out, on the bundled capture (4 to 8 minutes)"
+	@echo "make demo    photos in, a relightable asset out, on the bundled capture (3 to 5 minutes on two cores)"
 	@echo "make test    lint, types, contracts and tests"
 	@echo "make lint    the same without the tests"
 	@echo "make format  let ruff reformat and mend what it can"

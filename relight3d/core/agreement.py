@@ -1,8 +1,4 @@
-"""How well drawn normals agree with the drawn surface (PGSR, 2DGS) and with each other.
-
-Neither term feels how opaque the surface is: both depend on directions alone, and are weighted by
-coverage as a constant. Else a disordered surface would rather fade than settle.
-"""
+"""How well drawn normals agree with the drawn surface (PGSR, 2DGS) and with each other."""
 
 import torch
 from jaxtyping import Float
@@ -10,10 +6,6 @@ from torch import Tensor
 
 from relight3d.core.planes import normals_from_depth, plane_depth
 
-SHORTEST = 0.1
-"""Drawn normals shorter than this, of opposite ones blended, are not stretched to unit length."""
-FAINT = 0.01
-"""Coverage below which a pixel's normals say nothing."""
 BEND = 0.05
 """Below the angle whose 1 - cosine is the square of this, 4 degrees, `bending` is a parabola."""
 
@@ -38,7 +30,7 @@ def normal_consistency(
     Args:
         normal: Premultiplied by alpha, facing the camera, world frame.
         distance: Of the blended planes from the camera, premultiplied by alpha, world units.
-        alpha: Coverage, a constant here.
+        alpha: Coverage; no gradient flows to it.
         rays: From `planes.pixel_rays`.
 
     Returns:
@@ -48,12 +40,11 @@ def normal_consistency(
         return normal.new_zeros(())
     surface = normals_from_depth(plane_depth(normal, distance, rays), rays)
     inner = normal[1:-1, 1:-1]
-    length = inner.norm(dim=-1, keepdim=True)
     # Only where a pixel and its eight neighbours are covered does the difference mean a surface.
     solid = -torch.nn.functional.max_pool2d(-alpha.detach().movedim(-1, 0), 3, 1, 1)
-    weight = (solid[0, 1:-1, 1:-1, None] > 0.5).to(normal.dtype) * length.detach()
-    cosine = (inner * surface).sum(-1, keepdim=True) / length.clamp_min(SHORTEST)
-    return (bending(1 - cosine) * weight).mean()
+    weight = (solid[0, 1:-1, 1:-1, None] > 0.5).to(normal.dtype)
+    agreement = (inner * surface).sum(-1, keepdim=True)
+    return (bending(inner.norm(dim=-1, keepdim=True) - agreement) * weight).mean()
 
 
 def normal_spread(
@@ -61,9 +52,7 @@ def normal_spread(
 ) -> Float[Tensor, ""]:
     """How much the normals blended into one pixel disagree: 0 when all that it shows is one plane.
 
-    For unit normals under weights that sum to 1, 1 - |N|^2 is twice the weighted sum of their
-    pairwise 1 - cosine, of which this is the `bending`.
+    For unit normals under weights that sum to alpha, alpha^2 - |N|^2 is twice the weighted sum of
+    their pairwise 1 - cosine, of which this is the `bending`.
     """
-    seen, covered = (alpha > FAINT).to(alpha.dtype), alpha.clamp_min(FAINT)
-    length2 = (normal / covered).square().sum(-1, keepdim=True)
-    return (bending(1 - length2) * alpha.detach() * seen).mean()
+    return bending(alpha.square() - normal.square().sum(-1, keepdim=True)).mean()

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from relight3d.backends.cpu import library
-from relight3d.core.agreement import BEND, FAINT, SHORTEST
+from relight3d.core.agreement import BEND
 from relight3d.core.planes import GRAZING, JUMP_RATIO, JUMP_SHARE
 
 # pyright: reportIncompatibleMethodOverride=false, reportReturnType=false
@@ -79,7 +79,7 @@ class _SurfaceAgreement(torch.autograd.Function):
     @staticmethod
     def forward(ctx, normal: Tensor, distance: Tensor, alpha: Tensor, rays: Tensor):
         maps = [tensor.contiguous() for tensor in (normal, distance, alpha, rays)]
-        maps.append(torch.tensor([GRAZING, JUMP_RATIO, JUMP_SHARE, BEND, SHORTEST, FAINT]))
+        maps.append(torch.tensor([GRAZING, JUMP_RATIO, JUMP_SHARE, BEND]))
         terms = normal.new_empty(2)
         ctx.save_for_backward(*maps)
         ctx.sizes = (*normal.shape[:2], library.get_num_threads())

@@ -1,6 +1,7 @@
 // How well drawn normals agree with the drawn surface, and with each other, with gradients.
 //
-// core/agreement.py, on the depth and the depth's normals of core/planes.py. The gradient is gathered, never scattered: no result depends on threads.
+// core/agreement.py, on the depth and the depth's normals of core/planes.py. The gradient is gathered,
+// never scattered: no result depends on threads.
 #include <cmath>
 
 #include "abi.h"
@@ -26,7 +27,7 @@ enum Step : uint8_t { CENTRAL, BACK, AHEAD };
 constexpr float FACTOR[3][3] = {{-1, 0, 1}, {-2, 2, 0}, {0, -2, 2}};
 
 struct Constants {
-  float grazing, jump_ratio, jump_share, bend, shortest, faint;
+  float grazing, jump_ratio, jump_share, bend;
 };
 
 struct Pixel {  // of the inner ones: gradients by the two steps
@@ -96,27 +97,23 @@ struct SurfaceLoss {
     f.unit = f.inverse * c;
     return f;
   }
-  // 1 - |N|^2 of the pixel's mean normal.
-  float spread(size_t i) const { return 1 - dot(normal[i], normal[i]) / (alpha[i] * alpha[i]); }
   float inner_count() const { return (float)((height - 2) * (width - 2)); }
   bool inner(size_t y, size_t x) const { return y > 0 && y + 1 < height && x > 0 && x + 1 < width; }
 
   void values(int threads, float *out) {
     compute_depth(threads);
-    std::vector<double> consistency(height), spreads(height);
+    std::vector<double> consistency(height), spread(height);
     over_rows(threads, [&](size_t y) {
       double agree = 0, together = 0;
       for (size_t x = 0, i = y * width; x < width; x++, i++) {
         V3 n = normal[i];
-        together += alpha[i] > k.faint ? alpha[i] * bending(spread(i)) : 0.0f;
-        if (!inner(y, x) || !solid(i)) continue;
-        float size = length(n);
-        agree += size * bending(1 - dot(facet(i).unit, n) / std::max(size, k.shortest));
+        together += bending(alpha[i] * alpha[i] - dot(n, n));
+        if (inner(y, x) && solid(i)) agree += bending(length(n) - dot(n, facet(i).unit));
       }
-      consistency[y] = agree, spreads[y] = together;
+      consistency[y] = agree, spread[y] = together;
     });
     double agree = 0, together = 0;
-    for (size_t y = 0; y < height; y++) agree += consistency[y], together += spreads[y];
+    for (size_t y = 0; y < height; y++) agree += consistency[y], together += spread[y];
     out[0] = (float)(agree / inner_count()), out[1] = (float)(together / (double)(height * width));
   }
 
@@ -127,8 +124,8 @@ struct SurfaceLoss {
     over_rows(threads, [&](size_t y) {
       for (size_t x = 0, i = y * width; x < width; x++, i++) {
         V3 n = normal[i];
-        float a = alpha[i], slope = a > k.faint ? each_spread * bending_slope(spread(i)) / a : 0.0f;
-        v_alpha[i] = 2 * slope * dot(n, n) / std::max(a, k.faint);
+        float slope = each_spread * bending_slope(alpha[i] * alpha[i] - dot(n, n));
+        v_alpha[i] = 2 * slope * alpha[i];
         v_normal[i] = -2 * slope * n;
         steps[i] = {{0, 0, 0}, {0, 0, 0}, CENTRAL, CENTRAL};
         if (inner(y, x) && solid(i)) disagreement(i, each, v_normal[i], steps[i]);
@@ -142,11 +139,9 @@ struct SurfaceLoss {
   void disagreement(size_t i, float each, V3 &v_normal, Pixel &to) const {
     V3 n = normal[i];
     Facet f = facet(i);
-    float size = length(n), inverse = 1 / std::max(size, k.shortest), cosine = inverse * dot(n, f.unit);
-    float v = each * size * bending_slope(1 - cosine);  // of minus the cosine; `size` is a weight
-    v_normal = v_normal - (v * inverse) * f.unit;
-    if (size > k.shortest) v_normal = v_normal + (v * cosine * inverse * inverse) * n;
-    V3 v_unit = (-v * inverse) * n, v_c = f.inverse * (v_unit - dot(f.unit, v_unit) * f.unit);
+    float size = length(n), v = each * bending_slope(size - dot(n, f.unit));
+    v_normal = v_normal + (v / std::max(size, 1e-12f)) * n - v * f.unit;
+    V3 v_unit = -v * n, v_c = f.inverse * (v_unit - dot(f.unit, v_unit) * f.unit);
     to = {cross(f.across, v_c), cross(v_c, f.down), f.down_kind, f.across_kind};
   }
 
@@ -172,7 +167,7 @@ struct SurfaceLoss {
 
 SurfaceLoss surface(const float *normal, const float *distance, const float *alpha, const float *rays, int64_t height,
                     int64_t width, const float *constants) {
-  Constants k{constants[0], constants[1], constants[2], constants[3], constants[4], constants[5]};
+  Constants k{constants[0], constants[1], constants[2], constants[3]};
   return {(const V3 *)normal, distance, alpha, (const V3 *)rays, (size_t)height, (size_t)width, k, {}};
 }
 
@@ -181,8 +176,7 @@ SurfaceLoss surface(const float *normal, const float *distance, const float *alp
 
 using namespace relight3d;
 
-// terms [2]: consistency and spread. constants [6], as in
-// `Constants`. At least 3 x 3 pixels.
+// terms [2]: consistency and spread. constants [4]: grazing, jump ratio, jump share, bend. At least 3 x 3 pixels.
 extern "C" R3D_EXPORT int r3d_surface_loss(const float *normal, const float *distance, const float *alpha,
                                            const float *rays, const float *constants, int64_t height, int64_t width,
                                            int64_t threads, float *terms) {
