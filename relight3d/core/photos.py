@@ -101,6 +101,13 @@ def part_of(window: Window, max_px: int, generator: torch.Generator) -> Window:
     return (x, y, x + width, y + height)
 
 
+def cut(photo: Photo, window: Window) -> Photo:
+    """A part of the photo under the whole one's view; cheaper to decode than to cut afterwards."""
+    x0, y0, x1, y1 = window
+    coverage = None if photo.coverage is None else photo.coverage[y0:y1, x0:x1]
+    return dataclasses.replace(photo, pixels=photo.pixels[y0:y1, x0:x1], coverage=coverage)
+
+
 def crop_cameras(cameras: Cameras, window: Window) -> Cameras:
     """The same cameras, seeing only a window of their frames."""
     x0, y0, x1, y1 = window

@@ -9,7 +9,6 @@ Unlike the paper, geometry and radiance field stay as fitted, so that the look u
 light loses nothing. A splat's shading normal may be freed to follow the light (`normal_rate`).
 """
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -20,7 +19,7 @@ from relight3d.core import sh
 from relight3d.core.color import linear_from_srgb, srgb_from_linear
 from relight3d.core.job import step_generator
 from relight3d.core.photo_descent import PhotoDescent
-from relight3d.core.photos import Photo, Window, cameras_of, crop_cameras, object_window, part_of
+from relight3d.core.photos import Photo, cameras_of, crop_cameras, cut, object_window, part_of
 from relight3d.core.planes import splat_normals
 from relight3d.core.types import Asset, Cameras, Materials, Splats
 from relight3d.core.views import ViewLight
@@ -111,7 +110,7 @@ class Decompose(PhotoDescent):
         generator = step_generator(self.seed, self.name, step)
         x0, y0, x1, y1 = part_of(self.windows[index], config.window_px, generator)
         cameras = crop_cameras(self.cameras[index], (x0, y0, x1, y1))
-        photo = _cut(self.photos[index], (x0, y0, x1, y1))
+        photo = cut(self.photos[index], (x0, y0, x1, y1))
         target = in_planes(photo.srgb().to(self.device))
         alpha = photo.alpha()
         mask = None if alpha is None else alpha.to(self.device)
@@ -289,13 +288,6 @@ def mix(drawn: Drawn, physics_srgb: Tensor) -> Tensor:
     raw = drawn.maps["raw"]
     mixed = progress * physics_srgb * drawn.coverage + (1 - progress) * drawn.pick(raw)
     return drawn.put(mixed, raw)
-
-
-def _cut(photo: Photo, window: Window) -> Photo:
-    """A part of the photo: so that no more than this is turned into floats."""
-    x0, y0, x1, y1 = window
-    coverage = None if photo.coverage is None else photo.coverage[y0:y1, x0:x1]
-    return dataclasses.replace(photo, pixels=photo.pixels[y0:y1, x0:x1], coverage=coverage)
 
 
 def open_side(axes: Tensor, occlusion: sky_room.Occlusion) -> Tensor:

@@ -15,15 +15,7 @@ def irradiance(
     radiance: Float[Tensor, "D C"],
     rows: Int[Tensor, " n"] | None = None,
 ) -> Float[Tensor, "n C"]:
-    """Sum over directions of weight * max(0, n.d) * radiance, C at most 4.
-
-    Args:
-        weights: Visibility in [0, 1] times the solid angle of each direction's cell. Constant.
-        normals: Unit. Differentiable.
-        directions: Unit. Constant.
-        radiance: Differentiable.
-        rows: The row of `weights` of each point; None: one after the other.
-    """
+    """`backends.cpu.irradiance.irradiance`, of tensors of any type and on any device."""
     here = rows is None or (rows.device.type == "cpu" and rows.dtype == torch.int64)
     if here and kernel_serves(weights, normals, directions, radiance):
         from relight3d.backends.cpu.irradiance import irradiance as compiled

@@ -6,17 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from relight3d.backends.fused import splat_look
 from relight3d.backends.interface import Rasterizer
 from relight3d.core.color import linear_from_srgb, srgb_from_linear
 from relight3d.core.errors import ConfigurationError
-from relight3d.core.planes import (
-    facing,
-    pixel_rays,
-    plane_depth,
-    plane_distance,
-    splat_normals,
-)
-from relight3d.core.radiance import radiance_srgb
+from relight3d.core.planes import pixel_rays, plane_depth
 from relight3d.core.sh import degree_of
 from relight3d.core.types import Asset, Cameras, EnvironmentLight, PointLight
 from relight3d.core.views import Capture, ViewLight
@@ -175,16 +169,16 @@ def draw_radiance(asset: Asset, rasterize: Rasterizer, cameras: Cameras) -> Maps
     """The radiance field of one camera, with shape but no material: 'rgb normal depth alpha'."""
     splats, center = asset.splats, cameras.centers[0].to(asset.splats.means)
     degree = degree_of(splats.sh.shape[1])
-    color = radiance_srgb(splats.sh[:, :1], splats.sh[:, 1:], splats.means, center, degree)
-    normals = facing(splat_normals(splats.quats_wxyz), splats.means, center)
-    distance = plane_distance(normals, splats.means, center)
-    features = torch.cat([color, normals, distance], -1)
-    raster = rasterize(splats.gaussians(), features, cameras.to(splats.means.device))
-    channels, alpha = raster.features[0], raster.alpha[0]
+    look = splat_look(
+        splats.sh[:, :1], splats.sh[:, 1:], splats.means, splats.quats_wxyz, center, degree
+    )
+    raster = rasterize(splats.gaussians(), look, cameras.to(splats.means.device))
+    color, normal, distance = raster.features[0].split([3, 3, 1], -1)
+    alpha = raster.alpha[0]
     rays = pixel_rays(cameras.to(splats.means.device))
     return {
-        "rgb": linear_from_srgb(straight(channels[..., :3], alpha)),
-        "normal": torch.nn.functional.normalize(channels[..., 3:6], dim=-1),
-        "depth": plane_depth(channels[..., 3:6], channels[..., 6:7], rays),
+        "rgb": linear_from_srgb(straight(color, alpha)),
+        "normal": torch.nn.functional.normalize(normal, dim=-1),
+        "depth": plane_depth(normal, distance, rays),
         "alpha": alpha,
     }

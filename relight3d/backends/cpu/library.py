@@ -159,7 +159,13 @@ def usable_processors() -> int:
     return max(1, min(processors, wanted, _quota(), MAX_THREADS))
 
 
-def _quota(path: Path = Path("/sys/fs/cgroup/cpu.max")) -> int:
+@lru_cache
+def _quota() -> int:
+    """The container's own; read once, for every call of the kernel asks."""
+    return _quota_in(Path("/sys/fs/cgroup/cpu.max"))
+
+
+def _quota_in(path: Path) -> int:
     """Whole processors that a container may use; `MAX_THREADS` where nothing limits them."""
     try:
         share, period = (int(word) for word in path.read_text().split())

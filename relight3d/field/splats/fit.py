@@ -15,6 +15,7 @@ from relight3d.core.photos import (
     cameras_at_one_size,
     cameras_of,
     crop_cameras,
+    cut,
     object_window,
     part_of,
 )
@@ -85,14 +86,13 @@ class SplatFit(PhotoDescent):
         generator = step_generator(self.seed, self.name, step)
         index = self.photo_index(step)
         photo, cameras = self.photos[index], self.cameras[index]
-        target, mask = photo.srgb(), photo.alpha()
         window = (0, 0, cameras.width_px, cameras.height_px)
         if step % WHOLE_FRAME_EVERY:
             window = self.windows[index]
         x0, y0, x1, y1 = part_of(window, config.window_px, generator)
         cameras = crop_cameras(cameras, (x0, y0, x1, y1))
-        target = target[y0:y1, x0:x1]
-        mask = None if mask is None else mask[y0:y1, x0:x1]
+        photo = cut(photo, (x0, y0, x1, y1))
+        target, mask = photo.srgb(), photo.alpha()
         background = torch.rand(3, generator=generator) if mask is not None else torch.zeros(3)
         background = background.to(self.device)
         target = target.to(self.device)

@@ -77,9 +77,9 @@ def test_all_processors_are_used_whatever_torch_does(monkeypatch):
 )
 def test_a_container_may_have_fewer_processors_than_it_sees(tmp_path, text, expected):
     path = tmp_path / "cpu.max"
-    assert library._quota(path) == library.MAX_THREADS
+    assert library._quota_in(path) == library.MAX_THREADS
     path.write_text(text + "\n")
-    assert library._quota(path) == expected
+    assert library._quota_in(path) == expected
 
 
 def test_a_library_built_from_other_sources_is_refused(monkeypatch):
