@@ -95,16 +95,6 @@ inline Floats exp2v(Floats x) {
   return (Floats)((Ints)p + ((Ints)t << 23));
 }
 
-// Lane i of the result is lane I[i] of v.
-template <int... I, class V> inline V permute(V v) {
-#if defined(__clang__) || __GNUC__ >= 12
-  return __builtin_shufflevector(v, v, I...);
-#else
-  typedef int32_t Index __attribute__((vector_size(sizeof(V))));
-  return __builtin_shuffle(v, Index{I...});
-#endif
-}
-
 // One exchange of a butterfly: lanes whose bit H is set come from the partner row.
 template <int H, int... I>
 inline void exchange(Floats &a, Floats &b, std::integer_sequence<int, I...>) {

@@ -13,31 +13,36 @@ constexpr int BLOCKS_X = TILE / BLOCK_W, BLOCKS_Y = TILE / BLOCK_H, BLOCKS = BLO
 constexpr int CHUNK = 128;  // list entries taken at a time, so that the scratch stays in L1 and L2
 constexpr int MOMENTS = 8;  // 1, x, y, xx, xy, yy and two zeros
 typedef float Moments __attribute__((vector_size(MOMENTS * 4)));
-static_assert(BLOCKS <= 64 && BLOCKS % L == 0, "a block mask has 64 bits");
+static_assert(BLOCKS <= 64, "a block mask has 64 bits");
 
 typedef std::conditional_t<BLOCKS <= 32, uint32_t, uint64_t> BlockMask;
 constexpr BlockMask ALL_BLOCKS = ~BlockMask(0) >> (8 * sizeof(BlockMask) - BLOCKS);
 
 inline int first_of(BlockMask m) { return __builtin_ctzll(m); }
 
+// Blocks are numbered down the columns, so that a column of them is consecutive bits of a mask.
+constexpr int block_left(int b) { return b / BLOCKS_Y * BLOCK_W; }
+constexpr int block_top(int b) { return b % BLOCKS_Y * BLOCK_H; }
+
+// A pixel's place about the centre of its block.
+constexpr float from_centre_x(int p) { return p % BLOCK_W + 0.5f - 0.5f * BLOCK_W; }
+constexpr float from_centre_y(int p) { return p / BLOCK_W + 0.5f - 0.5f * BLOCK_H; }
+
+constexpr int ROW_VECTORS = (BLOCKS_Y + L - 1) / L;  // lanes are rows of blocks here
+
 // Constants of the tile, relative to its corner.
 struct TileTables {
-  Floats left[BLOCKS / L], right[BLOCKS / L], top[BLOCKS / L], bottom[BLOCKS / L];  // outer pixel centres
-  Floats x[BLOCKS], y[BLOCKS];                                                      // pixel centres
-  Moments basis[L];  // monomials of a block's pixels about its centre
+  Floats top[ROW_VECTORS], bottom[ROW_VECTORS];  // outer pixel centres of a row of blocks
+  Floats x[BLOCKS], y[BLOCKS];                   // pixel centres
 
   TileTables() {
-    for (int b = 0; b < BLOCKS; b++) {
-      float x0 = float(b % BLOCKS_X * BLOCK_W), y0 = float(b / BLOCKS_X * BLOCK_H);
-      left[b / L][b % L] = x0 + 0.5f, right[b / L][b % L] = x0 + BLOCK_W - 0.5f;
-      top[b / L][b % L] = y0 + 0.5f, bottom[b / L][b % L] = y0 + BLOCK_H - 0.5f;
+    for (int row = 0; row < ROW_VECTORS * L; row++) {
+      float y0 = row < BLOCKS_Y ? float(row * BLOCK_H) : 1e9f;  // no outline reaches a row too many
+      top[row / L][row % L] = y0 + 0.5f, bottom[row / L][row % L] = y0 + BLOCK_H - 0.5f;
+    }
+    for (int b = 0; b < BLOCKS; b++)
       for (int p = 0; p < L; p++)
-        x[b][p] = x0 + p % BLOCK_W + 0.5f, y[b][p] = y0 + p / BLOCK_W + 0.5f;
-    }
-    for (int p = 0; p < L; p++) {
-      float dx = p % BLOCK_W + 0.5f - 0.5f * BLOCK_W, dy = p / BLOCK_W + 0.5f - 0.5f * BLOCK_H;
-      basis[p] = Moments{1, dx, dy, dx * dx, dx * dy, dy * dy, 0, 0};
-    }
+        x[b][p] = block_left(b) + p % BLOCK_W + 0.5f, y[b][p] = block_top(b) + p / BLOCK_W + 0.5f;
   }
 };
 static const TileTables TABLES;
@@ -52,23 +57,25 @@ inline Floats log2_alpha(Floats x, Floats y, const Local &g) {
   return (g.peak - up * up) - across * across;
 }
 
-// Bit b: the outline meets the rectangle of block b's pixel centres. Exact: the maximum over the
-// rectangle lies on the edge nearest to the mean in x or in y.
+// Bit b: the outline meets the rectangle of block b's pixel centres. Exact: within a row of blocks the
+// outline's inside is convex, so it meets every column between its leftmost and rightmost point there.
 inline BlockMask blocks_met(const Local &g, float reach_x, float reach_y) {
-  const float aspect = reach_y / reach_x, y_of_x = g.lean * aspect * aspect;
-  Floats threshold = splat(g.peak - LOG2_THRESHOLD + OUTLINE_MARGIN), zero = {};
-  auto depth = [&](Floats dx, Floats dy) {  // below the peak
-    Floats across = g.narrow * (dx - g.lean * dy), up = g.tall * dy;
-    return across * across + up * up;
+  const float inverse_reach = 1.0f / reach_y, y_of_right = g.lean * reach_y * (reach_y / reach_x);
+  const float widest = std::sqrt(g.peak - LOG2_THRESHOLD + OUTLINE_MARGIN) / g.narrow;
+  auto half_width = [&](Floats y) {  // of the outline at y
+    Floats h = y * inverse_reach;
+    return widest * vsqrt(vmax(1.0f - h * h, Floats{}));
   };
   BlockMask met = 0;
-  for (int k = 0; k < BLOCKS / L; k++) {
-    Floats x0 = TABLES.left[k] - g.x, x1 = TABLES.right[k] - g.x;
-    Floats y0 = TABLES.top[k] - g.y, y1 = TABLES.bottom[k] - g.y;
-    Floats ex = vmin(vmax(zero, x0), x1), ey = vmin(vmax(zero, y0), y1);
-    Floats on_x = depth(ex, vmin(vmax(y_of_x * ex, y0), y1));
-    Floats on_y = depth(vmin(vmax(g.lean * ey, x0), x1), ey);
-    met |= BlockMask(bits(ge(threshold, vmin(on_x, on_y)))) << (L * k);
+  for (int k = 0; k < ROW_VECTORS; k++) {
+    Floats y0 = vmax(TABLES.top[k] - g.y, splat(-reach_y)), y1 = vmin(TABLES.bottom[k] - g.y, splat(reach_y));
+    Floats ya = vmin(vmax(splat(y_of_right), y0), y1), yb = vmin(vmax(splat(-y_of_right), y0), y1);
+    Floats right = g.x + (g.lean * ya + half_width(ya)), left = g.x + (g.lean * yb - half_width(yb));
+    Mask rows = ge(y1, y0);
+    for (int column = 0; column < BLOCKS_X; column++) {
+      Floats first = splat(column * BLOCK_W + 0.5f), last = splat(column * BLOCK_W + BLOCK_W - 0.5f);
+      met |= BlockMask(bits(rows & ge(right, first) & ge(last, left))) << (column * BLOCKS_Y + k * L);
+    }
   }
   return met;
 }
@@ -80,8 +87,8 @@ struct TileFrame {
   TileFrame(const Camera &c, size_t tile)
       : x0(int(tile % c.tiles_x) * TILE), y0(int(tile / c.tiles_x) * TILE), width(c.width), height(c.height),
         whole(x0 + TILE <= width && y0 + TILE <= height) {}
-  int block_x(int b) const { return x0 + b % BLOCKS_X * BLOCK_W; }
-  int block_y(int b) const { return y0 + b / BLOCKS_X * BLOCK_H; }
+  int block_x(int b) const { return x0 + block_left(b); }
+  int block_y(int b) const { return y0 + block_top(b); }
   bool has_block(int b) const { return whole || (block_x(b) < width && block_y(b) < height); }
   bool has_pixel(int b, int p) const {
     return whole || (block_x(b) + p % BLOCK_W < width && block_y(b) + p / BLOCK_W < height);
@@ -127,6 +134,19 @@ template <int CP> inline void load_channels(const Channels &from, size_t row, fl
     for (int k = 0; k < CP; k++) to[k] = k < from.used ? f[k] : 0.0f;
 }
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// The lanes whose bits are set, first.
+struct CompressTable {
+  alignas(16) uint16_t lanes[256][8] = {};
+  CompressTable() {
+    for (int m = 0; m < 256; m++)
+      for (int lane = 0, count = 0; lane < 8; lane++)
+        if (m >> lane & 1) lanes[m][count++] = (uint16_t)lane;
+  }
+};
+static const CompressTable COMPRESS;
+#endif
+
 // A chunk of a tile's list: its splats, their features, and per block the ones that meet it.
 template <int CP> struct Chunk {
   alignas(64) Local splats[CHUNK];
@@ -169,6 +189,21 @@ template <int CP> struct Chunk {
         __m512i indices = _mm512_add_epi32(lanes, _mm512_set1_epi32(i));
         Half packed = (Half)_mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(m, indices));
         memcpy(entries[b] + count, &packed, sizeof packed);
+        count += __builtin_popcount(m);
+      }
+      counts[b] = count;
+    }
+#elif defined(__AVX2__)
+    // 8 splats at a time, likewise.
+    for (int i = n; i < (n + L - 1) / L * L; i++) blocks[i] = 0;
+    for (int b = 0; b < BLOCKS; b++) {
+      const __m128i to_sign = _mm_cvtsi32_si128(31 - b);
+      int count = 0;
+      for (int i = 0; i < n; i += L) {
+        __m256i masks = _mm256_sll_epi32(_mm256_load_si256((const __m256i *)(blocks + i)), to_sign);
+        int m = _mm256_movemask_ps(_mm256_castsi256_ps(masks));
+        __m128i lanes = _mm_load_si128((const __m128i *)COMPRESS.lanes[m]);
+        _mm_storeu_si128((__m128i *)(entries[b] + count), _mm_add_epi16(lanes, _mm_set1_epi16((short)i)));
         count += __builtin_popcount(m);
       }
       counts[b] = count;

@@ -24,8 +24,9 @@ struct Rows {
 
 template <int CP> struct BackwardScratch {
   Chunk<CP> chunk;
-  alignas(64) Floats weights[CHUNK], v_sigmas[CHUNK];
-  uint16_t weighted[CHUNK];
+  alignas(64) Floats weights[CHUNK], v_sigmas[CHUNK + L];
+  uint16_t weighted[CHUNK + L];
+  alignas(64) float lean[CHUNK + L], dx[CHUNK + L], dy[CHUNK + L];  // from block to splat, by entry
   alignas(64) Floats transmittance[BLOCKS], behind[BLOCKS];
   Ints last[BLOCKS];
   int block_last[BLOCKS];
@@ -132,33 +133,43 @@ template <int CP> inline void gather_features(BackwardScratch<CP> &w, int b, int
   }
 }
 
-// Moments of (x, y) turned into those of (x - lean y + dx, y + dy).
-inline Moments moved(Moments m, float lean, float dx, float dy) {
-  const Moments x0 = {0, 1, 0, 1, 1, 0, 0, 0}, y0 = {0, 0, 1, 0, 1, 1, 0, 0};
-  const Moments lx = {0, 1, 0, 1, 1, 0, 0, 0}, xx = {0, 0, 0, 1, 0, 0, 0, 0}, yy = {0, 0, 0, 0, 0, 1, 0, 0};
-  m -= lean * lx * permute<0, 2, 0, 4, 5, 0, 0, 0>(m);  // x and xy are done, xx has half,
-  m -= lean * xx * permute<0, 0, 0, 4, 0, 0, 0, 0>(m);  // and the other half
-  m += dx * x0 * permute<0, 0, 0, 1, 2, 0, 0, 0>(m);    // likewise
-  m += dy * y0 * permute<0, 0, 0, 0, 1, 2, 0, 0>(m);
-  return m + (dx * xx + dy * yy) * permute<0, 0, 0, 1, 0, 2, 0, 0>(m);
-}
-
-// The same product for the moments of v_sigma. They are taken about the block's centre and moved to
-// the splat's own coordinates at once: about the tile's centre the second moments of small splats,
-// and in upright coordinates those of long, slanted ones, would cancel to nothing.
+// The same product for the moments of v_sigma, L entries at a time, one to a lane. They are taken about
+// the block's centre and moved to the splat's own coordinates (x - lean y + dx, y + dy) at once: about
+// the tile's centre the second moments of small splats, and in upright coordinates those of long,
+// slanted ones, would cancel to nothing.
 template <int CP> inline void gather_moments(BackwardScratch<CP> &w, int b, int count) {
-  const float x = b % BLOCKS_X * BLOCK_W + 0.5f * BLOCK_W, y = b / BLOCKS_X * BLOCK_H + 0.5f * BLOCK_H;
-  Moments basis[L];
-#pragma GCC unroll 16
-  for (int p = 0; p < L; p++) basis[p] = TABLES.basis[p];
+  const float x = block_left(b) + 0.5f * BLOCK_W, y = block_top(b) + 0.5f * BLOCK_H;
   for (int q = 0; q < count; q++) {
     const Local &g = w.chunk.splats[w.weighted[q]];
-    const float *f = (const float *)&w.v_sigmas[q];
-    Moments even = {}, odd = {};
+    w.lean[q] = g.lean, w.dy[q] = y - g.y, w.dx[q] = x - g.x - g.lean * w.dy[q];
+  }
+  for (int q = count; q % L; q++) {  // up to a whole vector of entries, by some that add nothing
+    w.weighted[q] = w.weighted[0], w.v_sigmas[q] = Floats{};
+    w.lean[q] = w.dx[q] = w.dy[q] = 0;
+  }
+  for (int q = 0; q < count; q += L) {
+    Floats v[L], one = {}, mx = {}, my = {}, xx = {}, xy = {}, yy = {};
+    for (int p = 0; p < L; p++) v[p] = w.v_sigmas[q + p];
+    transpose(v);
 #pragma GCC unroll 16
-    for (int p = 0; p < L; p += 2) even += f[p] * basis[p], odd += f[p + 1] * basis[p + 1];
-    float dx = x - g.x, dy = y - g.y;
-    w.moments[w.weighted[q]] += moved(even + odd, g.lean, dx - g.lean * dy, dy);
+    for (int p = 0; p < L; p++) {
+      constexpr auto X = from_centre_x, Y = from_centre_y;
+      one += v[p], mx += X(p) * v[p], my += Y(p) * v[p];
+      xx += X(p) * X(p) * v[p], xy += X(p) * Y(p) * v[p], yy += Y(p) * Y(p) * v[p];
+    }
+    Floats lean, dx, dy;
+    memcpy(&lean, w.lean + q, sizeof lean), memcpy(&dx, w.dx + q, sizeof dx), memcpy(&dy, w.dy + q, sizeof dy);
+    mx -= lean * my, xx -= lean * (2.0f * xy - lean * yy), xy -= lean * yy;
+    constexpr int PARTS = (MOMENTS + L - 1) / L;
+    Floats out[PARTS * L] = {one, mx + dx * one, my + dy * one, xx + dx * (2.0f * mx + dx * one),
+                             xy + dx * my + dy * (mx + dx * one), yy + dy * (2.0f * my + dy * one)};
+    for (int part = 0; part < PARTS; part++) transpose(out + part * L);
+    for (int p = 0; p < L; p++) {
+      Moments m;
+      for (int part = 0; part < PARTS; part++)
+        memcpy((float *)&m + part * L, &out[part * L + p], std::min(L, MOMENTS) * sizeof(float));
+      w.moments[w.weighted[q + p]] += m;
+    }
   }
 }
 
