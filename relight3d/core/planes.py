@@ -40,13 +40,17 @@ def plane_distance(
 
 
 def pixel_rays(cameras: Cameras, index: int = 0) -> Float[Tensor, "H W 3"]:
-    """World directions through the pixel centres, scaled to camera z = 1."""
+    """World directions through the pixel centres, scaled to camera z = 1.
+
+    In planes, each coordinate apart in memory: a sum of rows and columns runs along rows.
+    """
     intrinsics, pose = cameras.intrinsics[index], cameras.world_to_camera[index]
     u = torch.arange(cameras.width_px, dtype=pose.dtype, device=pose.device) + 0.5
     v = torch.arange(cameras.height_px, dtype=pose.dtype, device=pose.device) + 0.5
-    x = ((u - intrinsics[0, 2]) / intrinsics[0, 0]).expand(cameras.height_px, -1)
-    y = ((v - intrinsics[1, 2]) / intrinsics[1, 1])[:, None].expand(-1, cameras.width_px)
-    return torch.stack([x, y, torch.ones_like(x)], -1) @ pose[:3, :3]
+    x = (u - intrinsics[0, 2]) / intrinsics[0, 0]
+    y = (v - intrinsics[1, 2]) / intrinsics[1, 1]
+    right, down, ahead = pose[:3, :3, None, None]
+    return (right * x + (down * y[:, None] + ahead)).movedim(0, -1)
 
 
 def plane_depth(

@@ -52,7 +52,7 @@ class Drawn:
 
     def view_directions(self) -> Float[Tensor, "P 3"]:
         """Unit vectors from the surface to the camera at the covered pixels."""
-        return -unit(in_planes(self.rays.flatten(0, 1).index_select(0, self.covered)), 1e-12)
+        return -unit(self.pick(self.rays), 1e-12)
 
     def pick(self, image: Float[Tensor, "H W ch"]) -> Float[Tensor, "P ch"]:
         """The covered pixels of an image, in planes."""

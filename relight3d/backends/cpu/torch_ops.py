@@ -7,6 +7,8 @@ as long as the graph that may still use it.
 
 import ctypes
 import weakref
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -65,8 +67,20 @@ def _scene(
     )
 
 
-@torch.library.custom_op("relight3d::rasterize", mutates_args=(), device_types="cpu")
-def rasterize_op(
+def _operator(name: str, on_cpu: Callable[..., Any], fake: Callable[..., Any]) -> Any:
+    """Make it known to torch.
+
+    Not by `torch.library.custom_op`: at its first call that loads torch's compiler, which takes two
+    seconds.
+    """
+    torch.library.define(name, torch.library.infer_schema(on_cpu, mutates_args=()))
+    torch.library.impl(name, "cpu", on_cpu)
+    torch.library.register_fake(name, fake)
+    namespace, operator = name.split("::")
+    return getattr(getattr(torch.ops, namespace), operator).default
+
+
+def _rasterize(
     means: Tensor,
     quats_wxyz: Tensor,
     scales: Tensor,
@@ -84,34 +98,36 @@ def rasterize_op(
     """Draw; all float tensors contiguous float32, the cameras float64.
 
     Returns:
-        Features [C, H, W, F], alpha [C, H, W, 1], visible [C, N] and the state.
+        Features [C, H, W, F], each channel a plane of its own in memory, alpha [C, H, W, 1],
+        visible [C, N] and the state.
     """
     cameras, count = world_to_camera.shape[0], means.shape[0]
-    drawn = means.new_empty(cameras, height, width, features.shape[-1])
+    drawn = means.new_empty(cameras, features.shape[-1], height, width)
     alpha = means.new_empty(cameras, height, width, 1)
     visible = means.new_empty(cameras, count, dtype=torch.bool)
     splats = [means, quats_wxyz, scales, opacities, features]
     scene = _scene(splats, (world_to_camera, intrinsics), (width, height), antialias, near, far)
     context = library.forward(scene, drawn, alpha, visible, keep_state)
-    return drawn, alpha, visible, _state_of(context)
+    return drawn.movedim(1, -1), alpha, visible, _state_of(context)
 
 
-@rasterize_op.register_fake
-def _(
+def _fake_rasterize(
     means, quats_wxyz, scales, opacities, features, world_to_camera, intrinsics,
     width, height, antialias, near, far, keep_state,
 ):  # fmt: skip
     cameras = world_to_camera.shape[0]
     return (
-        means.new_empty(cameras, height, width, features.shape[-1]),
+        means.new_empty(cameras, features.shape[-1], height, width).movedim(1, -1),
         means.new_empty(cameras, height, width, 1),
         means.new_empty(cameras, means.shape[0], dtype=torch.bool),
         means.new_empty(int(keep_state), dtype=torch.uint8),
     )
 
 
-@torch.library.custom_op("relight3d::rasterize_backward", mutates_args=(), device_types="cpu")
-def rasterize_backward_op(
+rasterize_op = _operator("relight3d::rasterize", _rasterize, _fake_rasterize)
+
+
+def _rasterize_backward(
     v_features: Tensor,
     v_alpha: Tensor,
     state: Tensor,
@@ -131,7 +147,7 @@ def rasterize_backward_op(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Gradients of the five differentiable inputs of `rasterize_op`, whose `state` this takes.
 
-    Without `of_geometry`, the first four are empty.
+    `v_features` is in planes, [C, F, H, W]. Without `of_geometry`, the first four are empty.
     """
     context = _contexts.get(state.data_ptr()) if state.numel() else None
     if context is None:
@@ -152,12 +168,16 @@ def _empty_gradients(splats: list[Tensor], of_geometry: bool) -> list[Tensor]:
     return [*like, torch.empty_like(features)]
 
 
-@rasterize_backward_op.register_fake
-def _(
+def _fake_backward(
     v_features, v_alpha, state, means, quats_wxyz, scales, opacities, features,
     world_to_camera, intrinsics, width, height, antialias, near, far, of_geometry,
 ):  # fmt: skip
     return tuple(_empty_gradients([means, quats_wxyz, scales, opacities, features], of_geometry))
+
+
+rasterize_backward_op = _operator(
+    "relight3d::rasterize_backward", _rasterize_backward, _fake_backward
+)
 
 
 def _setup_context(ctx, inputs, output) -> None:
@@ -172,9 +192,10 @@ def _setup_context(ctx, inputs, output) -> None:
 def _backward(ctx, v_features, v_alpha, _v_visible, _v_state):
     *tensors, state = ctx.saved_tensors
     v_features, v_alpha = (
-        tensors[0].new_zeros(shape) if v is None else v.contiguous()
+        tensors[0].new_zeros(shape) if v is None else v
         for v, shape in zip((v_features, v_alpha), ctx.shapes, strict=True)
     )
+    v_features, v_alpha = v_features.movedim(-1, 1).contiguous(), v_alpha.contiguous()
     of_geometry = any(ctx.needs_input_grad[:4])
     gradients = rasterize_backward_op(
         v_features, v_alpha, state, *tensors, *ctx.settings, of_geometry
@@ -184,4 +205,4 @@ def _backward(ctx, v_features, v_alpha, _v_visible, _v_state):
     return (*gradients, *[None] * 8)
 
 
-rasterize_op.register_autograd(_backward, setup_context=_setup_context)
+torch.library.register_autograd("relight3d::rasterize", _backward, setup_context=_setup_context)

@@ -14,6 +14,11 @@ from relight3d.core.planes import GRAZING, JUMP_RATIO, JUMP_SHARE
 # pyright: reportIncompatibleMethodOverride=false, reportReturnType=false
 
 
+def in_planes(image: Tensor) -> Tensor:
+    """[H, W, ch] as contiguous [ch, H, W]; no copy where channels already are planes in memory."""
+    return image.movedim(-1, 0).contiguous()
+
+
 class _SplatLook(torch.autograd.Function):
     @staticmethod
     def forward(ctx, dc: Tensor, rest: Tensor, means: Tensor, quats: Tensor, center, degree: int):
@@ -53,7 +58,7 @@ class _Photometric(torch.autograd.Function):
         of_target = torch.empty_like(target) if differentiate and target.requires_grad else None
         loss = image.new_empty(())
         library.call(
-            "r3d_photo_loss", image, target, *image.shape, dssim_weight,
+            "r3d_photo_loss", image, target, *image.shape[1:], len(image), dssim_weight,
             library.get_num_threads(), loss, gradient, of_target,
         )  # fmt: skip
         ctx.save_for_backward(gradient, of_target)
@@ -71,18 +76,18 @@ def photometric(image: Tensor, target: Tensor, dssim_weight: float) -> Tensor:
     assert image.dim() == 3 and image.shape == target.shape, (image.shape, target.shape)
     differentiate = torch.is_grad_enabled() and (image.requires_grad or target.requires_grad)
     return _Photometric.apply(
-        image.contiguous(), target.contiguous(), float(dssim_weight), differentiate
+        in_planes(image), in_planes(target), float(dssim_weight), differentiate
     )
 
 
 class _SurfaceAgreement(torch.autograd.Function):
     @staticmethod
     def forward(ctx, normal: Tensor, distance: Tensor, alpha: Tensor, rays: Tensor):
-        maps = [tensor.contiguous() for tensor in (normal, distance, alpha, rays)]
-        maps.append(torch.tensor([GRAZING, JUMP_RATIO, JUMP_SHARE, BEND]))
+        constants = torch.tensor([GRAZING, JUMP_RATIO, JUMP_SHARE, BEND])
+        maps = (normal, distance, alpha, rays, constants)
         terms = normal.new_empty(2)
         ctx.save_for_backward(*maps)
-        ctx.sizes = (*normal.shape[:2], library.get_num_threads())
+        ctx.sizes = (*alpha.shape[1:], library.get_num_threads())
         library.call("r3d_surface_loss", *maps, *ctx.sizes, terms)
         return terms
 
@@ -104,5 +109,6 @@ def surface_agreement(
     size = tuple(alpha.shape[:2])
     shapes = [tuple(tensor.shape) for tensor in (normal, distance, alpha, rays)]
     assert shapes == [(*size, 3), (*size, 1), (*size, 1), (*size, 3)] and min(size) >= 3, shapes
-    consistency, spread = _SurfaceAgreement.apply(normal, distance, alpha, rays).unbind()
+    maps = [in_planes(map) for map in (normal, distance, alpha, rays)]
+    consistency, spread = _SurfaceAgreement.apply(*maps).unbind()
     return consistency, spread

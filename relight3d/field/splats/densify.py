@@ -94,11 +94,13 @@ def grow(
 @torch.no_grad()
 def explore(parameters: dict[str, Tensor], amount: float, generator: torch.Generator) -> None:
     """Shake faint splats within their own shape (Eq. 8: noise fades as opacity grows)."""
-    means = parameters["means"]
-    noise = torch.randn(means.shape, generator=generator).to(means)
     strength = torch.sigmoid(-100 * (parameters["opacity_logits"].sigmoid() - (1 - 0.995)))
     faint = (strength > STILL).nonzero()[:, 0]
-    scales = parameters["log_scales"][faint].exp()
-    axes = matrix_from_quaternion(parameters["quats_wxyz"][faint]) * scales[:, None]
-    shaken = amount * strength[faint, None] * noise[faint]
-    means[faint] += (axes @ (axes.transpose(1, 2) @ shaken[..., None])).squeeze(-1)
+    noise = torch.randn(len(faint), 3, generator=generator).to(strength)
+    scales = parameters["log_scales"].index_select(0, faint).exp()
+    quats = parameters["quats_wxyz"].index_select(0, faint)
+    axes = matrix_from_quaternion(quats) * scales[:, None]
+    shaken = amount * strength.index_select(0, faint)[:, None] * noise
+    # Sums, because products of very many 3 x 3 matrices are slow on a CPU.
+    along = (axes * shaken[:, :, None]).sum(1)
+    parameters["means"].index_add_(0, faint, (axes * along[:, None]).sum(2))

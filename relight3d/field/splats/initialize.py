@@ -78,17 +78,20 @@ def carve(
     """
     outside = torch.zeros(len(points))
     seen = torch.zeros(len(points))
+    open_rows = torch.arange(len(points))  # those not yet ruled out, whatever is still to come
     for photo in photos:
         cameras = cameras_of([photo.view])
-        pixels, depth = project(points, cameras, 0)
+        pixels, depth = project(points.index_select(0, open_rows), cameras, 0)
         size = pixels.new_tensor([cameras.width_px, cameras.height_px])
         inside_frame = ((pixels >= 0) & (pixels < size)).all(-1) & (depth > 0)
         alpha = photo.alpha()
         assert alpha is not None
         # A pixel of slack, so that thin parts survive the resolution of the masks.
         grown = torch.nn.functional.max_pool2d(alpha.movedim(-1, 0), 3, 1, 1).movedim(0, -1)
-        outside += (inside_frame & (sample_image(grown, pixels)[:, 0] < 0.3)).float()
-        seen += inside_frame.float()
+        beside = inside_frame & (sample_image(grown, pixels)[:, 0] < 0.3)
+        outside.index_add_(0, open_rows, beside.float())
+        seen.index_add_(0, open_rows, inside_frame.float())
+        open_rows = open_rows[outside[open_rows] <= tolerance * len(photos)]
     return (outside <= tolerance * seen) & (seen >= min(3, len(photos)))
 
 

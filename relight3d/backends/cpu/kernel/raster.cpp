@@ -37,7 +37,7 @@ void draw(const R3dScene &s, int64_t camera, View &view, float *features, float 
   int threads = (int)s.threads;
   if (keep) view.transmittance.reset(pixels), view.last.reset(pixels);
   for_passes(s, [&](int64_t k, int used) {
-    ForwardTarget to{features + camera * pixels * s.channels + k, (size_t)s.channels, alpha + camera * pixels,
+    ForwardTarget to{features + (camera * s.channels + k) * pixels, pixels, alpha + camera * pixels,
                      keep ? view.transmittance.data() : nullptr, keep ? view.last.data() : nullptr};
     with_width(used, [&](auto width) {
       composite_tiles<decltype(width)::value>(view, channels_of(s, camera, k, used), to, threads);
@@ -74,7 +74,7 @@ void backward_view(const R3dScene &s, int64_t camera, const View &view, const fl
       constexpr size_t ROW_BYTES = sizeof(float) * (MOMENTS + CP);
       bool last_pass = k + MAX_CHANNELS >= s.channels;
       Channels channels = channels_of(s, camera, k, used);
-      BackwardSource from{v_features + camera * pixels * s.channels + k, (size_t)s.channels,
+      BackwardSource from{v_features + (camera * s.channels + k) * pixels, pixels,
                           k == 0 ? v_alpha + camera * pixels : nullptr, out.means != nullptr};
       Totals to{};
       to.out = out;
@@ -115,7 +115,7 @@ void backward_view(const R3dScene &s, int64_t camera, const View &view, const fl
 
 extern "C" {
 
-// features [C, H, W, F], alpha [C, H, W], visible [C, N]. With `context`, keeps what backward needs.
+// features [C, F, H, W], alpha [C, H, W], visible [C, N]. With `context`, keeps what backward needs.
 R3D_EXPORT int r3d_forward(const R3dScene *scene, float *features, float *alpha, uint8_t *visible, void **context) {
   using namespace relight3d;
   return guarded([&] {

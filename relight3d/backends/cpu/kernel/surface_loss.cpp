@@ -22,6 +22,14 @@ inline float dot(V3 a, V3 b) { return a.x * b.x + a.y * b.y + a.z * b.z; }
 inline V3 cross(V3 a, V3 b) { return {a.y * b.z - a.z * b.y, a.z * b.x - a.x * b.z, a.x * b.y - a.y * b.x}; }
 inline float length(V3 a) { return std::sqrt(dot(a, a)); }
 
+// Vectors of an image's pixels, each coordinate a plane.
+template <class T> struct Vectors {
+  T *data;
+  size_t plane;
+  V3 operator[](size_t i) const { return {data[i], data[plane + i], data[2 * plane + i]}; }
+  void set(size_t i, V3 v) const { data[i] = v.x, data[plane + i] = v.y, data[2 * plane + i] = v.z; }
+};
+
 // What a step along the surface is made of: factors of the point before, here and after.
 enum Step : uint8_t { CENTRAL, BACK, AHEAD };
 constexpr float FACTOR[3][3] = {{-1, 0, 1}, {-2, 2, 0}, {0, -2, 2}};
@@ -36,10 +44,10 @@ struct Pixel {  // of the inner ones: gradients by the two steps
 };
 
 struct SurfaceLoss {
-  const V3 *normal;        // [H, W], premultiplied by alpha
-  const float *distance;   // [H, W], premultiplied by alpha
-  const float *alpha;      // [H, W]
-  const V3 *rays;          // [H, W], camera z = 1
+  Vectors<const float> normal;  // [H, W], premultiplied by alpha
+  const float *distance;        // [H, W], premultiplied by alpha
+  const float *alpha;           // [H, W]
+  Vectors<const float> rays;    // [H, W], camera z = 1
   size_t height, width;
   Constants k;
   Buffer<float> depth;
@@ -117,7 +125,8 @@ struct SurfaceLoss {
     out[0] = (float)(agree / inner_count()), out[1] = (float)(together / (double)(height * width));
   }
 
-  void gradients(int threads, float v_consistency, float v_spread, V3 *v_normal, float *v_distance, float *v_alpha) {
+  void gradients(int threads, float v_consistency, float v_spread, float *v_normal, float *v_distance, float *v_alpha) {
+    const Vectors<float> v_normals{v_normal, height * width};
     compute_depth(threads);
     Buffer<Pixel> steps(height * width);
     float each = v_consistency / inner_count(), each_spread = v_spread / (float)(height * width);
@@ -126,13 +135,18 @@ struct SurfaceLoss {
         V3 n = normal[i];
         float slope = each_spread * bending_slope(alpha[i] * alpha[i] - dot(n, n));
         v_alpha[i] = 2 * slope * alpha[i];
-        v_normal[i] = -2 * slope * n;
+        V3 v = -2 * slope * n;
         steps[i] = {{0, 0, 0}, {0, 0, 0}, CENTRAL, CENTRAL};
-        if (inner(y, x) && solid(i)) disagreement(i, each, v_normal[i], steps[i]);
+        if (inner(y, x) && solid(i)) disagreement(i, each, v, steps[i]);
+        v_normals.set(i, v);
       }
     });
     over_rows(threads, [&](size_t y) {
-      for (size_t x = 0, i = y * width; x < width; x++, i++) through_depth(y, x, i, steps, v_normal[i], v_distance[i]);
+      for (size_t x = 0, i = y * width; x < width; x++, i++) {
+        V3 v = v_normals[i];
+        through_depth(y, x, i, steps, v, v_distance[i]);
+        v_normals.set(i, v);
+      }
     });
   }
 
@@ -168,7 +182,8 @@ struct SurfaceLoss {
 SurfaceLoss surface(const float *normal, const float *distance, const float *alpha, const float *rays, int64_t height,
                     int64_t width, const float *constants) {
   Constants k{constants[0], constants[1], constants[2], constants[3]};
-  return {(const V3 *)normal, distance, alpha, (const V3 *)rays, (size_t)height, (size_t)width, k, {}};
+  size_t plane = (size_t)(height * width);
+  return {{normal, plane}, distance, alpha, {rays, plane}, (size_t)height, (size_t)width, k, {}};
 }
 
 }  // namespace
@@ -176,7 +191,7 @@ SurfaceLoss surface(const float *normal, const float *distance, const float *alp
 
 using namespace relight3d;
 
-// terms [2]: consistency and spread. constants [4]: grazing, jump ratio, jump share, bend. At least 3 x 3 pixels.
+// normal and rays [3, H, W], distance and alpha [H, W]; terms [2]: consistency and spread. constants [4]: grazing, jump ratio, jump share, bend. At least 3 x 3 pixels.
 extern "C" R3D_EXPORT int r3d_surface_loss(const float *normal, const float *distance, const float *alpha,
                                            const float *rays, const float *constants, int64_t height, int64_t width,
                                            int64_t threads, float *terms) {
@@ -190,6 +205,6 @@ extern "C" R3D_EXPORT int r3d_surface_loss_backward(const float *normal, const f
                                                     float *v_normal, float *v_distance, float *v_alpha) {
   return guarded([&] {
     surface(normal, distance, alpha, rays, height, width, constants)
-        .gradients((int)threads, v_terms[0], v_terms[1], (V3 *)v_normal, v_distance, v_alpha);
+        .gradients((int)threads, v_terms[0], v_terms[1], v_normal, v_distance, v_alpha);
   });
 }

@@ -9,8 +9,8 @@
 namespace relight3d {
 
 struct BackwardSource {
-  const float *v_features;  // [H, W, stride], the pass's channels starting here
-  size_t stride;
+  const float *v_features;  // [used, H, W]: the pass's channels, each a plane
+  size_t plane;             // H W
   const float *v_alpha;     // [H, W]; null for passes after the first, which have counted it
   bool geometry;            // false: only the features' gradient is wanted; moments stay 0
 };
@@ -39,23 +39,18 @@ template <int CP> struct BackwardScratch {
 template <int CP>
 inline void load_pixel_gradients(const TileFrame &frame, int b, int used, const BackwardSource &from,
                                  BackwardScratch<CP> &w) {
-  constexpr int V = CP < L ? CP : L;
-  if (used < CP || !frame.whole) memset(w.v_pixels[b], 0, sizeof w.v_pixels[b]);
-  for (int p = 0; p < L; p++) {
-    if (!frame.has_pixel(b, p)) continue;
-    const float *v = from.v_features + frame.pixel(b, p) * from.stride;
-    memcpy(w.v_pixels[b][p], v, (used == CP ? CP : used) * sizeof(float));
-  }
-  if (CP >= L) {
+  for (int k = 0; k < CP; k++)
+    w.v[b][k] = k < used ? load_block(frame, b, from.v_features + k * from.plane, Floats{}) : Floats{};
+  if constexpr (CP >= L) {
     for (int k0 = 0; k0 < CP; k0 += L) {
       Floats rows[L];
-      for (int p = 0; p < L; p++) memcpy(&rows[p], w.v_pixels[b][p] + k0, V * sizeof(float));
+      for (int k = 0; k < L; k++) rows[k] = w.v[b][k0 + k];
       transpose(rows);
-      for (int k = 0; k < L; k++) w.v[b][(k0 + k) % CP] = rows[k];
+      for (int p = 0; p < L; p++) memcpy(w.v_pixels[b][p] + k0, &rows[p], sizeof rows[p]);
     }
   } else {
-    for (int k = 0; k < CP; k++)
-      for (int p = 0; p < L; p++) w.v[b][k][p] = w.v_pixels[b][p][k];
+    for (int p = 0; p < L; p++)
+      for (int k = 0; k < CP; k++) w.v_pixels[b][p][k] = w.v[b][k][p];
   }
 }
 

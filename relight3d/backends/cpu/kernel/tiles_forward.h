@@ -5,8 +5,8 @@
 namespace relight3d {
 
 struct ForwardTarget {
-  float *features;       // [H, W, stride], the pass's channels starting here
-  size_t stride;
+  float *features;       // [used, H, W]: the pass's channels, each a plane
+  size_t plane;          // H W
   float *alpha;          // [H, W]
   float *transmittance;  // [H, W] and
   int32_t *last;         // [H, W], or both null when no backward pass follows
@@ -109,26 +109,7 @@ inline void store_tile(const TileFrame &frame, ForwardScratch<CP> &w, int used, 
       store_block(frame, b, to.transmittance, w.final[b]);
       store_block(frame, b, to.last, w.last[b]);
     }
-    if (CP >= L && frame.whole) {  // transposed, so that a pixel's channels are stored at once
-      for (int k0 = 0; k0 < CP; k0 += L) {
-        int n = std::min(L, used - k0);
-        if (n <= 0) break;
-        Floats rows[L];
-        for (int k = 0; k < L; k++) rows[k] = w.sums[b][(k0 + k) % CP];
-        transpose(rows);
-        for (int p = 0; p < L; p++) {
-          float *out = to.features + frame.pixel(b, p) * to.stride + k0;
-          if (n == L)
-            memcpy(out, &rows[p], sizeof(Floats));
-          else
-            memcpy(out, &rows[p], n * sizeof(float));
-        }
-      }
-    } else {
-      for (int p = 0; p < L; p++)
-        if (frame.has_pixel(b, p))
-          for (int k = 0; k < used; k++) to.features[frame.pixel(b, p) * to.stride + k] = w.sums[b][k][p];
-    }
+    for (int k = 0; k < used; k++) store_block(frame, b, to.features + k * to.plane, w.sums[b][k]);
   }
 }
 
