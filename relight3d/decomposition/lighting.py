@@ -13,10 +13,11 @@ from relight3d.core.views import ViewLight
 from relight3d.decomposition.occlusion import Occlusion
 from relight3d.decomposition.physics import Illumination
 from relight3d.decomposition.scope import within
+from relight3d.decomposition.shadows import point_light_visibility
 from relight3d.shading.bounce import add_bounce
 from relight3d.shading.environment import EnvironmentParameters
 from relight3d.shading.prefilter import Prefilter, PrefilteredEnvironment
-from relight3d.shading.visibility import Sphere, point_light_visibility
+from relight3d.shading.visibility import Sphere
 
 PREFIX = "light/"
 SHADOW_MAP_PX = 384

@@ -10,10 +10,11 @@ from relight3d.backends.interface import Rasterizer
 from relight3d.core.types import Gaussians
 from relight3d.decomposition.irradiance import irradiance
 from relight3d.decomposition.scope import within
+from relight3d.decomposition.shadows import trace_visibility
 from relight3d.shading.bounce import surroundings_radiance
 from relight3d.shading.directions import DirectionCells, direction_cells, spherical_fibonacci
 from relight3d.shading.transfer import visibility_sh
-from relight3d.shading.visibility import Sphere, trace_visibility
+from relight3d.shading.visibility import Sphere
 
 SH_DEGREE = 2
 

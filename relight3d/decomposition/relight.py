@@ -18,12 +18,12 @@ from relight3d.decomposition.gbuffer import draw, some_gaussians
 from relight3d.decomposition.irradiance import irradiance
 from relight3d.decomposition.occlusion import Occlusion, bake
 from relight3d.decomposition.physics import Illumination, channels_of, shade_drawn
+from relight3d.decomposition.shadows import point_light_visibility, trace_visibility
 from relight3d.decomposition.sides import surface_weight
 from relight3d.shading.bounce import add_bounce, surroundings_radiance
 from relight3d.shading.directions import importance_directions
 from relight3d.shading.latlong import downsample, rotate
 from relight3d.shading.prefilter import build_prefilter
-from relight3d.shading.visibility import point_light_visibility, trace_visibility
 
 OCCLUSION_DIRECTIONS = 256
 REFLECTION_HEIGHT = 64

@@ -22,7 +22,6 @@ _MAX_SLOPE = 6.0
 """Receiver planes are continued to neighbouring texels with at most this slope."""
 _EMPTY = 1e-4
 
-
 Rasterize = Callable[[Gaussians, Tensor, Cameras], Raster]
 """The part of `backends.interface.Rasterizer` that is needed here: features [N, F] or [C, N, F]."""
 
@@ -32,9 +31,19 @@ class ShadowMaps:
     """Where light from each of C cameras' positions first meets the splats, and how surely."""
 
     cameras: Cameras
-    depth: Float[Tensor, "C S S"]
-    """Camera z; undefined where alpha is 0."""
+    drawn: Float[Tensor, "C S S 5"]
+    """Premultiplied by alpha: plane normal in camera axes, toward the camera; plane offset along
+    it; the centre's camera z."""
     alpha: Float[Tensor, "C S S"]
+
+    @property
+    def depth(self) -> Float[Tensor, "C S S"]:
+        """Camera z; undefined where alpha is 0."""
+        normal, offset, center_z = self.drawn.split([3, 1, 1], -1)
+        facing = (normal * _pixel_rays(self.cameras)).sum(-1)
+        steep = facing < -_MIN_PLANE_COSINE * normal.norm(dim=-1).clamp_min(_EMPTY)
+        by_center = center_z[..., 0] / self.alpha.clamp_min(_EMPTY)
+        return torch.where(steep, offset[..., 0] / torch.where(steep, facing, -1.0), by_center)
 
 
 def look_along(
@@ -59,24 +68,30 @@ def look_along(
 
 
 @torch.no_grad()
-def render_shadow_maps(gaussians: Gaussians, cameras: Cameras, rasterize: Rasterize) -> ShadowMaps:
-    """Draw the splats' planes into every camera; a splat's normal is its shortest axis."""
+def splat_planes(gaussians: Gaussians) -> Float[Tensor, "8 N"]:
+    """What no camera changes: normal (the shortest axis), normal . centre, centre, and 1."""
     axes = matrix_from_quaternion(gaussians.quats_wxyz)
     thinnest = gaussians.scales.argmin(-1)[:, None, None].expand(-1, 3, 1)
-    normals = axes.gather(2, thinnest)[..., 0]
-    centers = _to_camera(cameras, gaussians.means)
-    planes = normals @ cameras.world_to_camera[:, :3, :3].transpose(1, 2)
-    offset = (planes * centers).sum(-1, keepdim=True)
-    flip = torch.where(offset > 0.0, -1.0, 1.0).to(planes)  # every plane turned to the camera
-    features = torch.cat([planes * flip, offset * flip, centers[..., 2:]], -1)
-    drawn = rasterize(gaussians, features, cameras)
-    normal, offset, center_z = drawn.features.split([3, 1, 1], -1)
-    facing = (normal * _pixel_rays(cameras)).sum(-1)
-    steep = facing < -_MIN_PLANE_COSINE * normal.norm(dim=-1).clamp_min(_EMPTY)
-    alpha = drawn.alpha[..., 0]
-    by_center = center_z[..., 0] / alpha.clamp_min(_EMPTY)
-    depth = torch.where(steep, offset[..., 0] / torch.where(steep, facing, -1.0), by_center)
-    return ShadowMaps(cameras, depth, alpha)
+    normals, means = axes.gather(2, thinnest)[..., 0], gaussians.means
+    along = (normals * means).sum(-1, keepdim=True)
+    return torch.cat([normals, along, means, torch.ones_like(along)], -1).t().contiguous()
+
+
+@torch.no_grad()
+def render_shadow_maps(
+    gaussians: Gaussians, planes: Float[Tensor, "8 N"], cameras: Cameras, rasterize: Rasterize
+) -> ShadowMaps:
+    """Draw the splats' planes, from `splat_planes`, into every camera."""
+    pose = cameras.world_to_camera
+    to_camera = pose.new_zeros(len(cameras), 5, 8)  # to the channels of ShadowMaps.drawn
+    to_camera[:, :3, :3] = pose[:, :3, :3]
+    to_camera[:, 3, :3] = -cameras.centers
+    to_camera[:, 3, 3] = 1.0
+    to_camera[:, 4, 4:] = pose[:, 2]
+    channels = to_camera @ planes
+    channels[:, :4] *= torch.where(channels[:, 3:4] > 0.0, -1.0, 1.0)  # turned to the camera
+    drawn = rasterize(gaussians, channels.transpose(1, 2), cameras)
+    return ShadowMaps(cameras, drawn.features, drawn.alpha[..., 0])
 
 
 @torch.no_grad()
@@ -109,7 +124,7 @@ def lit_fraction(
     z = local[..., 2].clamp_min(1e-9)
     focal, center = maps.cameras.intrinsics[:, :1, 0], maps.cameras.intrinsics[:, :1, 2]
     x, y = local[..., 0] / z * focal + center, local[..., 1] / z * focal + center
-    size = maps.depth.shape[-1]
+    size = maps.alpha.shape[-1]
     inside = (local[..., 2] > 0.0) & (x > 0.0) & (x < size) & (y > 0.0) & (y < size)
     left, top = (x - 0.5).floor(), (y - 0.5).floor()
     table = torch.stack([maps.depth, maps.alpha], -1).flatten(1, 2)
@@ -124,6 +139,12 @@ def lit_fraction(
         behind = ((receiver - found[..., 0] - bias) / bias).clamp(0.0, 1.0)
         shadow += weight * behind * found[..., 1]
     return torch.where(inside, 1.0 - shadow, 1.0).clamp(0.0, 1.0), inside
+
+
+LitFraction = Callable[
+    [ShadowMaps, Tensor, Tensor | None, float], tuple[Float[Tensor, "C N"], Bool[Tensor, "C N"]]
+]
+"""The signature of `lit_fraction`, which may be passed in as compiled."""
 
 
 def _plane_slopes(

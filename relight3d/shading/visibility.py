@@ -9,7 +9,14 @@ from torch import Tensor
 
 from relight3d.core.errors import ConfigurationError
 from relight3d.core.types import Gaussians
-from relight3d.shading.shadow_map import Rasterize, lit_fraction, look_along, render_shadow_maps
+from relight3d.shading.shadow_map import (
+    LitFraction,
+    Rasterize,
+    lit_fraction,
+    look_along,
+    render_shadow_maps,
+    splat_planes,
+)
 
 _DISTANCE_IN_RADII = 30.0
 """How far away a directional light's camera stands: rays deviate by at most 1.9 degrees."""
@@ -52,6 +59,7 @@ def trace_visibility(
     directions: Float[Tensor, "D 3"],
     *,
     rasterize: Rasterize,
+    look_up: LitFraction = lit_fraction,
     resolution_px: int = 192,
     bias: float | None = None,
     sphere: Sphere | None = None,
@@ -68,6 +76,7 @@ def trace_visibility(
             surfaces, which would shadow themselves at grazing angles.
         directions: Unit, toward the light.
         rasterize: Draws features; see `backends.interface.Rasterizer`.
+        look_up: `shadow_map.lit_fraction`, or what computes the same faster.
         resolution_px: Side of each shadow map.
         bias: World units, see `shadow_map.lit_fraction`. None: 1.5 texels.
         sphere: What the maps cover; None: nearly all splats. Points outside count as lit.
@@ -80,13 +89,14 @@ def trace_visibility(
     bias = 3.0 * sphere.radius / resolution_px if bias is None else bias
     distance = _DISTANCE_IN_RADII * sphere.radius
     tangent = 1.0 / sqrt(_DISTANCE_IN_RADII**2 - 1.0)
-    lit = []
-    for some in directions.split(batch):
+    planes = splat_planes(gaussians)
+    seen = points.new_empty(len(points), len(directions))
+    for some, columns in zip(directions.split(batch), seen.split(batch, 1), strict=True):
         eyes = sphere.center + distance * some
         cameras = look_along(eyes, -some, tangent, resolution_px)
-        maps = render_shadow_maps(gaussians, cameras, rasterize)
-        lit.append(lit_fraction(maps, points, normals, bias)[0])
-    return torch.cat(lit).t().contiguous()
+        maps = render_shadow_maps(gaussians, planes, cameras, rasterize)
+        columns.copy_(look_up(maps, points, normals, bias)[0].t())
+    return seen
 
 
 @torch.no_grad()
@@ -97,6 +107,7 @@ def point_light_visibility(
     position: tuple[float, float, float],
     *,
     rasterize: Rasterize,
+    look_up: LitFraction = lit_fraction,
     resolution_px: int = 512,
     bias: float | None = None,
     sphere: Sphere | None = None,
@@ -120,8 +131,8 @@ def point_light_visibility(
         cameras = look_along(eye.expand(6, 3), axes, tangent, resolution_px)
     if bias is None:
         bias = 3.0 * max(distance, sphere.radius) * tangent / resolution_px
-    maps = render_shadow_maps(gaussians, cameras, rasterize)
-    lit, inside = lit_fraction(maps, points, normals, bias)
+    maps = render_shadow_maps(gaussians, splat_planes(gaussians), cameras, rasterize)
+    lit, inside = look_up(maps, points, normals, bias)
     seen = inside.to(lit)
     total = seen.sum(0)
     share = (lit * seen).sum(0) / total.clamp_min(1.0)
