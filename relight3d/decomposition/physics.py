@@ -9,7 +9,8 @@ from torch import Tensor
 
 from relight3d.core.types import Materials, PointLight
 from relight3d.decomposition.gbuffer import Drawn, unit
-from relight3d.shading.deferred import GBuffer, Shaded, reflect, shade, shade_point
+from relight3d.decomposition.shade import shade
+from relight3d.shading.deferred import GBuffer, Shaded, reflect, shade_point
 from relight3d.shading.prefilter import PrefilteredEnvironment
 from relight3d.shading.transfer import MirrorVisibility, mirror_visibility
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from relight3d.core.color import srgb_from_linear
 from relight3d.decomposition.physics import Illumination
 from relight3d.decomposition.relight import Relighter
-from relight3d.shading.deferred import GBuffer, reflect, shade, shade_point
+from relight3d.decomposition.shade import shade
+from relight3d.shading.deferred import GBuffer, reflect, shade_point
 from relight3d.shading.transfer import lobe_visibility_sh
 
 

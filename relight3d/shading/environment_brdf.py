@@ -48,7 +48,7 @@ def environment_brdf(
     """Look the table up, bilinearly. Both arguments in [0, 1]; differentiable in both."""
     grid = torch.cat([n_dot_v, roughness], -1) * 2.0 - 1.0
     found = torch.nn.functional.grid_sample(
-        _table_on(roughness.device, roughness.dtype),
+        brdf_table(roughness.device, roughness.dtype),
         grid[None, None],
         mode="bilinear",
         padding_mode="border",
@@ -84,7 +84,8 @@ def _radical_inverse(index: Float[Tensor, " S"]) -> Float[Tensor, " S"]:
 
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
-def _table_on(device: torch.device, dtype: torch.dtype) -> Float[Tensor, "1 6 S S"]:
+def brdf_table(device: torch.device, dtype: torch.dtype) -> Float[Tensor, "1 6 S S"]:
+    """The whole table: fields of `EnvironmentBrdf`, rows of roughness, columns of n.v, all 0..1."""
     return _table(TABLE_SIZE, _SAMPLES).to(device=device, dtype=dtype)[None]
 
 

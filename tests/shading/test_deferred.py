@@ -75,7 +75,7 @@ def test_occluders_show_their_own_radiance():
 
 def test_inference_first_does_not_spoil_training():
     """Tables cached under inference mode must still serve a backward pass."""
-    environment_brdf_module._table_on.cache_clear()
+    environment_brdf_module.brdf_table.cache_clear()
     prefilter_module._build.cache_clear()
     z = torch.tensor([[0.0, 0.0, 1.0]])
 

@@ -14,7 +14,7 @@ from relight3d.core.planes import GRAZING, JUMP_RATIO, JUMP_SHARE
 # pyright: reportIncompatibleMethodOverride=false, reportReturnType=false
 
 
-def in_planes(image: Tensor) -> Tensor:
+def _planes(image: Tensor) -> Tensor:
     """[H, W, ch] as contiguous [ch, H, W]; no copy where channels already are planes in memory."""
     return image.movedim(-1, 0).contiguous()
 
@@ -75,9 +75,7 @@ def photometric(image: Tensor, target: Tensor, dssim_weight: float) -> Tensor:
     """See `core.ssim.photometric`."""
     assert image.dim() == 3 and image.shape == target.shape, (image.shape, target.shape)
     differentiate = torch.is_grad_enabled() and (image.requires_grad or target.requires_grad)
-    return _Photometric.apply(
-        in_planes(image), in_planes(target), float(dssim_weight), differentiate
-    )
+    return _Photometric.apply(_planes(image), _planes(target), float(dssim_weight), differentiate)
 
 
 class _SurfaceAgreement(torch.autograd.Function):
@@ -109,6 +107,6 @@ def surface_agreement(
     size = tuple(alpha.shape[:2])
     shapes = [tuple(tensor.shape) for tensor in (normal, distance, alpha, rays)]
     assert shapes == [(*size, 3), (*size, 1), (*size, 1), (*size, 3)] and min(size) >= 3, shapes
-    maps = [in_planes(map) for map in (normal, distance, alpha, rays)]
+    maps = [_planes(map) for map in (normal, distance, alpha, rays)]
     consistency, spread = _SurfaceAgreement.apply(*maps).unbind()
     return consistency, spread

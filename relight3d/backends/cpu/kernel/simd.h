@@ -95,6 +95,24 @@ inline Floats exp2v(Floats x) {
   return (Floats)((Ints)p + ((Ints)t << 23));
 }
 
+// The angle of (x, y) in radians, relative error 3e-7. Of the origin: 0 or pi.
+inline Floats atan2v(Floats y, Floats x) {
+  const Ints sign = splat_int(INT32_MIN);
+  Floats ay = (Floats)((Ints)y & ~sign), ax = (Floats)((Ints)x & ~sign);
+  Floats t = vmin(ax, ay) / vmax(vmax(ax, ay), splat(1e-37f)), s = t * t;
+  Floats p = 2.78569828e-3f * s - 1.58660226e-2f;
+  p = p * s + 4.24722321e-2f;
+  p = p * s - 7.49753043e-2f;
+  p = p * s + 1.06448799e-1f;
+  p = p * s - 1.42070308e-1f;
+  p = p * s + 1.99934542e-1f;
+  p = p * s - 3.33331466e-1f;
+  Floats angle = p * s * t + t;
+  angle = select(gt(ay, ax), 1.57079633f - angle, angle);
+  angle = select(gt(Floats{}, x), 3.14159265f - angle, angle);
+  return (Floats)((Ints)angle | ((Ints)y & sign));
+}
+
 // One exchange of a butterfly: lanes whose bit H is set come from the partner row.
 template <int H, int... I>
 inline void exchange(Floats &a, Floats &b, std::integer_sequence<int, I...>) {
@@ -108,14 +126,14 @@ inline void exchange(Floats &a, Floats &b, std::integer_sequence<int, I...>) {
   a = low;
   b = high;
 }
-template <int H> inline void butterfly(Floats *rows) {
-  if constexpr (H < L) {
-    for (int i = 0; i < L; i++)
+// Transposes every K x K block of K rows in place, log2(K) stages.
+template <int K, int H = 1> inline void butterfly(Floats *rows) {
+  if constexpr (H < K) {
+    for (int i = 0; i < K; i++)
       if (!(i & H)) exchange<H>(rows[i], rows[i + H], std::make_integer_sequence<int, L>());
-    butterfly<2 * H>(rows);
+    butterfly<K, 2 * H>(rows);
   }
 }
-// L x L transpose in place, log2(L) stages.
-inline void transpose(Floats *rows) { butterfly<1>(rows); }
+inline void transpose(Floats *rows) { butterfly<L>(rows); }
 
 }  // namespace relight3d
