@@ -10,6 +10,7 @@ from scenes import orbit
 from relight3d.backends.registry import get_rasterizer
 from relight3d.core import sh
 from relight3d.core.errors import CaptureError
+from relight3d.core.photos import cameras_of
 from relight3d.core.planes import splat_normals
 from relight3d.core.types import Cameras
 from relight3d.core.views import Capture
@@ -93,6 +94,24 @@ def test_carving_keeps_the_ball_and_little_else(photos, generator):
     assert not initialize.carve(outer, photos).any()
     behind = CENTER + 40.0 * directions
     assert not initialize.carve(behind, photos).any()
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 0.3])
+def test_carving_forgives_a_share_of_the_photos(photos, generator, tolerance):
+    """Points ruled out early are those that looking at every photo would rule out."""
+    points = CENTER + 1.2 * torch.randn(600, 3, generator=generator)
+    beside, seen = torch.zeros(600), torch.zeros(600)
+    for photo in photos:
+        cameras = cameras_of([photo.view])
+        pixels, depth = initialize.project(points, cameras, 0)
+        inside = (depth > 0) & (pixels >= 0).all(-1) & (pixels[:, 0] < cameras.width_px)
+        inside &= pixels[:, 1] < cameras.height_px
+        grown = torch.nn.functional.max_pool2d(photo.alpha().movedim(-1, 0), 3, 1, 1)
+        covered = initialize.sample_image(grown.movedim(0, -1), pixels)[:, 0] >= 0.3
+        beside, seen = beside + (inside & ~covered), seen + inside
+    expected = (beside <= tolerance * seen) & (seen >= 3)
+    assert 0 < int(expected.sum()) < 600
+    assert torch.equal(initialize.carve(points, photos, tolerance), expected)
 
 
 def test_visual_hull_of_a_ball(photos, generator):
