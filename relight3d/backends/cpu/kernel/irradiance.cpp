@@ -63,12 +63,6 @@ inline Floats weight_at(const float *row, size_t block, size_t count) {
   return values;
 }
 
-inline float total(Floats values) {
-  float sum = 0;
-  for (int i = 0; i < L; i++) sum += values[i];
-  return sum;
-}
-
 void forward(const Points &points, const Sky &sky, float *out, int threads) {
   parallel_pieces(threads, points.count, PIECE, [&](size_t begin, size_t end) {
     for (size_t n = begin; n < end; n++) {

@@ -162,8 +162,8 @@ struct PhotoLoss {
 }  // namespace
 }  // namespace relight3d
 
-// loss [1], images [channels, H, W]; v_image, likewise, or null: the loss's gradient by the image; v_target, likewise or
-// null: by the target, for which SSIM is a constant.
+// loss [1], images [channels, H, W]; v_image, likewise, or null: the loss's gradient by the image;
+// v_target, likewise or null: by the target, for which SSIM is a constant.
 extern "C" R3D_EXPORT int r3d_photo_loss(const float *image, const float *target, int64_t height, int64_t width,
                                          int64_t channels, double dssim_weight, int64_t threads, float *loss,
                                          float *v_image, float *v_target) {

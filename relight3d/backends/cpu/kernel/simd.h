@@ -81,6 +81,11 @@ inline Floats vmax(Floats a, Floats b) { return a > b ? a : b; }
 #endif
 #endif
 
+inline float total(Floats values) {
+  float sum = 0;
+  for (int i = 0; i < L; i++) sum += values[i];
+  return sum;
+}
 inline bool any(Mask m) { return bits(m) != 0; }
 
 // 2^x for x in [-126, 127], relative error 2.4e-7. Rounds by adding 1.5 * 2^23, which
