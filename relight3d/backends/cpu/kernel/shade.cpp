@@ -16,6 +16,7 @@ constexpr size_t MOST_SHARES = 8, SMALLEST_SHARE = 4096;  // pixels: in the back
 constexpr float INV_PI = 0.318309886f, TINY = 1e-12f;  // TINY: see shading/latlong.py
 
 inline Floats dot(const Floats *a, const Floats *b) { return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]; }
+
 // Channels of pixels as planes [channels, count].
 struct Surface {
   const float *albedo, *roughness, *metallic, *normal, *view, *irradiance;
