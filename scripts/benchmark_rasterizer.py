@@ -51,10 +51,14 @@ def measure(backend: str, splats: int, size: int, channels: int, repeats: int) -
     rasterize = get_rasterizer(backend)  # pyright: ignore[reportArgumentType]
     scene = bumpy_sphere(splats, channels, size, size).leaves()
     leaves = list(scene.tensors().values())
-    cotangents = [torch.rand(1, size, size, channels), torch.rand(1, size, size, 1)]
     before = status_mb("VmRSS")
     if Path("/proc/self/clear_refs").exists():
         Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    drawn = rasterize(scene.gaussians, scene.features, scene.cameras)
+    # Laid out in memory as what was drawn, which the gradient of a loss would be, too. Inputs.
+    cotangents = [torch.rand_like(drawn.features), torch.rand_like(drawn.alpha)]
+    before += sum(tensor.nbytes for tensor in cotangents) / 2**20
+    del drawn
     times = []
     for _ in range(repeats + 2):
         clocks = [(time.process_time(), time.perf_counter())]
