@@ -116,7 +116,7 @@ def _quality(result: dict[str, Any]) -> str:
     novel, albedo = metrics.get("novel_views", {}), metrics.get("albedo", {})
     cells = [
         result["capture"],
-        result["preset"],
+        " ".join([result["preset"], *result["options"]]),
         _number(novel.get("psnr"), "{:.2f} dB"),
         _number(novel.get("psnr_physics"), "{:.2f} dB"),
         _number(novel.get("ssim"), "{:.4f}"),
