@@ -7,8 +7,7 @@
 #include <stdexcept>
 
 #include "abi.h"
-#include "pool.h"
-#include "simd.h"
+#include "planes.h"
 
 namespace relight3d {
 namespace {
@@ -17,24 +16,10 @@ constexpr int CHANNELS = 4;    // of radiance; callers with fewer pad with zeros
 constexpr size_t PIECE = 256;  // points whose gradients are summed together, whatever the threads
 constexpr size_t AHEAD = 2;    // points whose weights are fetched before they are needed
 
-// Directions and radiance as planes [3 + CHANNELS, padded], zero beyond the last direction.
-struct Sky {
-  Sky(const float *directions, const float *radiance, size_t count)
-      : count(count), blocks((count + L - 1) / L), planes((3 + CHANNELS) * blocks * L) {
-    std::memset(planes.data(), 0, (3 + CHANNELS) * blocks * L * sizeof(float));
-    for (size_t d = 0; d < count; d++) {
-      for (int k = 0; k < 3; k++) planes[k * blocks * L + d] = directions[3 * d + k];
-      for (int k = 0; k < CHANNELS; k++)
-        planes[(3 + k) * blocks * L + d] = radiance[CHANNELS * d + k];
-    }
+struct Sky : Planes {
+  Sky(const float *directions, const float *radiance, size_t count) : Planes(3 + CHANNELS, count) {
+    fill(0, directions, 3), fill(3, radiance, CHANNELS);
   }
-  Floats load(int plane, size_t block) const {
-    Floats values;
-    std::memcpy(&values, planes.data() + (plane * blocks + block) * L, sizeof values);
-    return values;
-  }
-  size_t count, blocks;
-  Buffer<float> planes;
 };
 
 struct Points {

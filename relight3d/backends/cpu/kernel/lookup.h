@@ -7,13 +7,6 @@
 
 namespace relight3d {
 
-inline Floats load(const float *p) {
-  Floats values;
-  std::memcpy(&values, p, sizeof values);
-  return values;
-}
-inline void store(float *p, Floats values) { std::memcpy(p, &values, sizeof values); }
-
 // x within [low, high]; not a number stays that.
 inline Floats cut(Floats x, float low, float high) {
   return vmin(splat(high), vmax(splat(low), x));

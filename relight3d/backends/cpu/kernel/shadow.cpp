@@ -3,8 +3,7 @@
 // shading/shadow_map.py, whose constants these are, is the specification. Lanes run over points; the
 // four texels around each are gathered one by one.
 #include "abi.h"
-#include "pool.h"
-#include "simd.h"
+#include "planes.h"
 
 namespace relight3d {
 namespace {
@@ -44,24 +43,13 @@ void fill(const Camera &camera, const float *drawn, const float *alpha, size_t s
   }
 }
 
-// Points and their normals as planes [6, padded], zero beyond the last point.
-struct Receivers {
+// Points and their normals, if any.
+struct Receivers : Planes {
   Receivers(const float *points, const float *normals, size_t count)
-      : count(count), blocks((count + L - 1) / L), planes(6 * blocks * L), oriented(normals) {
-    std::memset(planes.data(), 0, 6 * blocks * L * sizeof(float));
-    for (int k = 0; k < 3; k++)
-      for (size_t n = 0; n < count; n++) {
-        planes[k * blocks * L + n] = points[3 * n + k];
-        if (normals) planes[(3 + k) * blocks * L + n] = normals[3 * n + k];
-      }
+      : Planes(6, count), oriented(normals) {
+    fill(0, points, 3);
+    if (normals) fill(3, normals, 3);
   }
-  Floats load(int plane, size_t block) const {
-    Floats values;
-    std::memcpy(&values, planes.data() + (plane * blocks + block) * L, sizeof values);
-    return values;
-  }
-  size_t count, blocks;
-  Buffer<float> planes;
   bool oriented;
 };
 

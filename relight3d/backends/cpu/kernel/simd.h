@@ -25,6 +25,12 @@ typedef float Floats __attribute__((vector_size(L * 4)));
 typedef int32_t Ints __attribute__((vector_size(L * 4)));
 
 inline Floats splat(float x) { return Floats{} + x; }
+inline Floats load(const float *p) {
+  Floats values;
+  std::memcpy(&values, p, sizeof values);
+  return values;
+}
+inline void store(float *p, Floats values) { std::memcpy(p, &values, sizeof values); }
 inline Ints splat_int(int32_t x) { return Ints{} + x; }
 
 #if defined(__AVX512F__)

@@ -152,8 +152,7 @@ template <int CP> inline void gather_moments(BackwardScratch<CP> &w, int b, int 
       one += v[p], mx += X(p) * v[p], my += Y(p) * v[p];
       xx += X(p) * X(p) * v[p], xy += X(p) * Y(p) * v[p], yy += Y(p) * Y(p) * v[p];
     }
-    Floats lean, dx, dy;
-    memcpy(&lean, w.lean + q, sizeof lean), memcpy(&dx, w.dx + q, sizeof dx), memcpy(&dy, w.dy + q, sizeof dy);
+    Floats lean = load(w.lean + q), dx = load(w.dx + q), dy = load(w.dy + q);
     mx -= lean * my, xx -= lean * (2.0f * xy - lean * yy), xy -= lean * yy;
     constexpr int PARTS = (MOMENTS + L - 1) / L;
     Floats out[PARTS * L] = {one, mx + dx * one, my + dy * one, xx + dx * (2.0f * mx + dx * one),
