@@ -33,5 +33,9 @@ class DivergedError(Relight3dError):
     """A fit has run into NaN or infinity."""
 
 
+class EvaluationError(Relight3dError, ValueError):
+    """What is to be scored cannot be: NaN, sizes that differ, a picture too small for the formula."""
+
+
 class OutputError(Relight3dError):
     """A result could not be written (disk full, no permission); nothing half written is left."""

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 import numpy as np
 from jaxtyping import Bool, Float
 
+from relight3d.evaluation.checks import require_finite
+
 Gain = tuple[float, float, float]
 ALIGNMENT_VIEWS = 20
 _SMALLEST = 1e-6
@@ -41,6 +43,7 @@ def albedo_gain(
         for predicted, truth, foreground in views
     ]
     together = np.concatenate(ratios)
+    require_finite(albedo_ratios=together)
     if len(together) == 0:
         return (1.0, 1.0, 1.0)
     red, green, blue = np.median(together, axis=0)

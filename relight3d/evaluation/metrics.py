@@ -1,16 +1,20 @@
 """Formulas of image and normal quality, on values as they are stored in pictures.
 
 Pictures are sRGB-encoded in [0, 1]. Pooled PSNR is that of one mean squared error over all pixels,
-channels and views: the stricter convention (a mean of PSNRs is never smaller).
+channels and views: the stricter convention (a mean of PSNRs is never smaller). NaN never passes:
+every formula raises `EvaluationError` for it.
 """
 
+import dataclasses
 import math
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
+from relight3d.core.errors import EvaluationError
 from relight3d.core.ssim import ssim
+from relight3d.evaluation.checks import require_finite, require_same_shape, require_some
 
 Picture = Float[np.ndarray, "H W 3"]
 
@@ -25,7 +29,11 @@ class PooledError:
     def add(self, picture: Float[np.ndarray, "*any"], truth: Float[np.ndarray, "*any"]) -> None:
         """Count every value of two arrays of one shape."""
         assert picture.shape == truth.shape, (picture.shape, truth.shape)
-        self._total += float(np.square(picture.astype(np.float64) - truth).sum())
+        total = float(np.square(picture.astype(np.float64) - truth).sum())
+        if not math.isfinite(total):
+            require_finite(picture=picture, truth=truth)
+            raise EvaluationError("The squared error overflows: values far outside [0, 1].")
+        self._total += total
         self._count += truth.size
 
     def psnr(self) -> float:
@@ -46,8 +54,18 @@ def psnr(picture: Float[np.ndarray, "*any"], truth: Float[np.ndarray, "*any"]) -
     return error.psnr()
 
 
+def psnr_per_channel(picture: Picture, truth: Picture) -> float:
+    """Mean of the PSNRs of the three channels in dB, the habit of IRGS, R3DG and SVG-IR.
+
+    Never smaller than `psnr`; infinite as soon as one channel is equal, because that one is.
+    """
+    require_same_shape(picture=picture, truth=truth)
+    return sum(psnr(picture[..., c], truth[..., c]) for c in range(3)) / 3
+
+
 def mean_ssim(picture: Picture, truth: Picture) -> float:
     """Structural similarity of one picture (`core.ssim`)."""
+    require_finite(picture=picture, truth=truth)
     return float(ssim(torch.from_numpy(picture).float(), torch.from_numpy(truth).float()))
 
 
@@ -60,9 +78,34 @@ def angles_deg(
     normals: Float[np.ndarray, "H W 3"], truth: Float[np.ndarray, "H W 3"]
 ) -> Float[np.ndarray, "H W"]:
     """Angle between two fields of vectors of any length; 90 where one is zero."""
+    require_finite(normals=normals, truth=truth)
     lengths = np.linalg.norm(normals, axis=-1) * np.linalg.norm(truth, axis=-1)
     cosine = (normals * truth).sum(-1) / np.maximum(lengths, 1e-12)
     return np.degrees(np.arccos(np.clip(np.where(lengths > 1e-12, cosine, 0.0), -1.0, 1.0)))
+
+
+@dataclasses.dataclass(frozen=True)
+class AngularError:
+    """Angles between two fields of directions, in degrees in [0, 180]."""
+
+    mean_deg: float
+    median_deg: float
+
+
+def angular_error(
+    normals: Float[np.ndarray, "H W 3"],
+    truth: Float[np.ndarray, "H W 3"],
+    where: Bool[np.ndarray, "H W"],
+) -> AngularError:
+    """Mean and median of `angles_deg` over the pixels `where`.
+
+    Raises:
+        EvaluationError: NaN among those pixels, or no pixel at all.
+    """
+    require_same_shape(normals=normals, truth=truth)
+    require_some(where)
+    angles = angles_deg(normals[where][None], truth[where][None])
+    return AngularError(float(angles.mean()), float(np.median(angles)))
 
 
 class BestGain:
@@ -74,6 +117,7 @@ class BestGain:
 
     def add(self, picture: Picture, truth: Picture, where: Bool[np.ndarray, "H W"]) -> None:
         """Count the pixels `where`."""
+        require_finite(picture=picture[where], truth=truth[where])
         values = picture[where].astype(np.float64)
         self._cross += (values * truth[where]).sum(0)
         self._square += np.square(values).sum(0)
