@@ -18,6 +18,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "OpenEXR": ("files/*",),
     "PIL": ("files/*",),
     "pycolmap": ("capture/colmap*.py",),
+    "flip_evaluator": ("evaluation/flip.py",),
     "gsplat": ("backends/gsplat_cuda.py",),
     "safetensors": ("core/checkpoint.py",),
     "yaml": ("presets.py",),
@@ -133,7 +134,9 @@ def _fault(node: ast.AST) -> str | None:
             return "swallows every exception"
     if isinstance(node, ast.Call):
         called = ast.unparse(node.func)
-        if called in {"eval", "exec", "torch.load", "pickle.load", "pickle.loads", "yaml.load"}:
+        if called == "torch.load" and "weights_only=True" not in ast.unparse(node):
+            return "calls torch.load without weights_only=True, which may run what a file says"
+        if called in {"eval", "exec", "pickle.load", "pickle.loads", "yaml.load"}:
             return f"calls {called}, which may run what a file says"
         if called in {"np.load", "numpy.load"} and "allow_pickle=True" in ast.unparse(node):
             return "unpickles"

@@ -125,12 +125,17 @@ def test_no_careless_statement() -> None:
         "try:\n    f()\nexcept:\n    raise",
         "try:\n    f()\nexcept Exception:\n    pass",
         "torch.load(path)",
+        "torch.load(path, weights_only=False)",
         "eval(text)",
         "np.load(path, allow_pickle=True)",
     ],
 )
 def test_a_careless_statement_is_noticed(broken, source: str) -> None:
     assert len(house.careless_statements(broken("bad.py", source))) == 1
+
+
+def test_reading_tensors_alone_is_let_in(broken) -> None:
+    assert house.careless_statements(broken("w.py", "torch.load(p, weights_only=True)")) == []
 
 
 def test_no_forbidden_word() -> None:
