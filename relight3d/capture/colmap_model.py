@@ -14,6 +14,7 @@ from relight3d.capture.colmap_files import (
     read_model_points,
 )
 from relight3d.capture.poses import MAX_COORDINATE, checked_rigid
+from relight3d.capture.reduced_photos import picture_of, scaled, with_official_split
 from relight3d.capture.source import Lens, Source, lens_of, natural_key, pinhole
 from relight3d.core.errors import CaptureError
 from relight3d.core.views import Capture, View
@@ -59,8 +60,13 @@ def _image_bytes(folder: Path) -> int:
     return 0
 
 
-def read_colmap(root: Path, folder: Path) -> Source:
+def read_colmap(root: Path, folder: Path, pictures: Path | None = None) -> Source:
     """Read a model and find its photos in images/ (or input/, or the folder itself).
+
+    Args:
+        root: The scene's folder.
+        folder: The model's.
+        pictures: Photos reduced from those of the model, to be taken instead.
 
     Raises:
         CaptureError: Photos missing or of another size, a camera model that is not supported.
@@ -69,7 +75,7 @@ def read_colmap(root: Path, folder: Path) -> Source:
     cameras, images = read_cameras(folder), read_images(folder)
     if not images:
         raise CaptureError(f"The COLMAP model {folder} has no posed photo. Run the mapper again.")
-    photos = _photo_folder(root, folder, {image.name for image in images})
+    photos = pictures or _photo_folder(root, folder, {image.name for image in images})
     views: list[View] = []
     lenses: dict[Path, Lens] = {}
     for image in sorted(images, key=lambda image: natural_key(image.name)):
@@ -80,11 +86,13 @@ def read_colmap(root: Path, folder: Path) -> Source:
                 f"{where}: its camera {image.camera_id} is missing. Export it again."
             )
         lens, intrinsics = lens_from_colmap(camera.model, camera.parameters, where)
-        view = _view(image, photos, (camera.width_px, camera.height_px), intrinsics, where)
+        size = (camera.width_px, camera.height_px)
+        view = _view(image, photos, size, intrinsics, where, reduced=pictures is not None)
         views.append(view)
         if lens is not None:
             lenses[view.image_path] = lens
     xyz, rgb = good_points(read_model_points(folder)) if _has_points(folder) else (None, None)
+    views = list(with_official_split(root, views))
     capture = Capture(root, tuple(views), "scene", points=xyz, points_rgb=rgb)
     return Source(capture, lenses, layout="COLMAP model", z_up=False)
 
@@ -140,15 +148,19 @@ def _view(
     size_px: tuple[int, int],
     intrinsics: Float[np.ndarray, "3 3"],
     where: str,
+    reduced: bool,
 ) -> View:
-    path = resolve_inside(photos, image.name, where)
+    path = picture_of(photos, image.name, where)
     if not path.is_file():
         raise CaptureError(f"{where}: the photo {path} does not exist. Restore it.")
     info = image_info(path)
-    if (info.width_px, info.height_px) != size_px:
+    if reduced:
+        intrinsics = scaled(intrinsics, size_px, (info.width_px, info.height_px), where)
+    elif (info.width_px, info.height_px) != size_px:
         raise CaptureError(
             f"{where}: the photo {path} is {info.width_px} x {info.height_px} pixels, the model "
-            f"says {size_px[0]} x {size_px[1]}. Give the photos the model was made from."
+            f"says {size_px[0]} x {size_px[1]}. Give the photos the model was made from; if these "
+            "are reduced from them, name their folder (images_4) as the capture."
         )
     name = Path(image.name).with_suffix("").as_posix().replace("/", "_")
     return View(

@@ -40,12 +40,23 @@ def frame_intrinsics(
             f"{width} x {height} (w, h). Restore the picture, or give this frame its own "
             "fl_x fl_y cx cy w h."
         )
+    if "camera_intrinsics" in fields:  # NRHints
+        fields = {**fields, **_listed(fields["camera_intrinsics"], where)}
     focal_x, focal_y = _focal(fields, width, height, where)
     center = [
         number(fields, key, where, default=extent / 2, low=-extent, high=2 * extent)
         for key, extent in (("cx", width), ("cy", height))
     ]
     return _lens(fields, where), pinhole(focal_x, focal_y, *center)
+
+
+def _listed(values: object, where: str) -> Mapping:
+    if not isinstance(values, list) or len(values) != 4:
+        raise CaptureError(
+            f"{where}: 'camera_intrinsics' is {str(values)[:60]!r}; four numbers are needed: "
+            "cx, cy, fx, fy. Mend the file."
+        )
+    return dict(zip(("cx", "cy", "fl_x", "fl_y"), values, strict=True))
 
 
 def _focal(fields: Mapping, width: int, height: int, where: str) -> tuple[float, float]:

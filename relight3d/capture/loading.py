@@ -5,8 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from relight3d.capture.checks import checked, detected_kind, held_out
+from relight3d.capture.nero import is_nero, read_nero
 from relight3d.capture.normalize import is_tame, taming, transformed
+from relight3d.capture.openillumination import is_openillumination, read_openillumination
+from relight3d.capture.reduced_photos import scene_of
 from relight3d.capture.source import Source, files_in
+from relight3d.capture.stanford_orb import is_stanford_orb, read_stanford_orb
+from relight3d.capture.synthetic4relight import is_synthetic4relight, read_synthetic4relight
 from relight3d.capture.tensoir import is_tensoir, read_tensoir
 from relight3d.capture.transforms_json import read_transforms, transforms_files
 from relight3d.core.errors import CaptureError
@@ -14,11 +19,22 @@ from relight3d.core.views import Capture
 from relight3d.files.images import SUFFIXES
 
 LOOKED_FOR = (
-    "transforms.json or transforms_train.json (nerfstudio, instant-ngp, Blender, NRHints, or a "
-    "capture made by `relight3d import`)",
+    "transforms.json or transforms_train.json (nerfstudio, instant-ngp, Blender, NeRF-synthetic, "
+    "Shiny Blender, NRHints, Stanford-ORB, Synthetic4Relight, or a capture made by `relight3d "
+    "import`)",
     "train_000/metadata.json (TensoIR-Synthetic)",
-    "sparse/0/cameras.bin or .txt (COLMAP)",
+    "0-camera.pkl (Glossy-Synthetic)",
+    "Lights/013/raw_undistorted and output/ (OpenIllumination)",
+    "sparse/0/cameras.bin or .txt (COLMAP; Mip-NeRF 360, also by its images_2, images_4, images_8)",
 )
+_BENCHMARKS: tuple[tuple[Callable[[Path], bool], Callable[[Path], Source]], ...] = (
+    (is_synthetic4relight, read_synthetic4relight),
+    (is_stanford_orb, read_stanford_orb),
+    (is_tensoir, read_tensoir),
+    (is_nero, read_nero),
+    (is_openillumination, read_openillumination),
+)
+"""Asked before the plain `transforms*.json`, which some of them have too."""
 
 
 def load(path: Path, hold_out: int = 0) -> Capture:
@@ -67,20 +83,24 @@ def recognise(path: Path) -> Source | None:
             return None
         raise CaptureError(f"The capture {path} does not exist. Check the path.")
     root = path.resolve()
+    for is_layout, read in _BENCHMARKS:
+        if is_layout(root):
+            return read(root)
     files = transforms_files(root)
     if files:
         return read_transforms(root, files)
-    if is_tensoir(root):
-        return read_tensoir(root)
-    reader = _colmap_reader(root)
-    return None if reader is None else reader()
+    return _colmap(root)
 
 
-def _colmap_reader(root: Path) -> Callable[[], Source] | None:
+def _colmap(root: Path) -> Source | None:
+    """A model in the folder, or the model of the scene whose reduced photos the folder holds."""
     from relight3d.capture.colmap_model import model_folder, read_colmap
 
-    folder = model_folder(root)
-    return None if folder is None else lambda: read_colmap(root, folder)
+    folder, scene = model_folder(root), scene_of(root)
+    if folder is None and scene is not None:
+        folder = model_folder(scene)
+        return None if folder is None else read_colmap(scene, folder, root)
+    return None if folder is None else read_colmap(root, folder)
 
 
 def _unrecognised(path: Path) -> str:

@@ -43,7 +43,7 @@ def load_photo(view: View) -> Photo:
         pixels = torch.from_numpy(image.pixels)
     coverage = image.alpha
     if view.mask_path is not None:
-        coverage = read_mask(view.mask_path, (width, height))
+        coverage = read_mask(view.mask_path, (width, height), view.mask_below)
     return Photo(view, pixels, None if coverage is None else torch.from_numpy(_bytes(coverage)))
 
 

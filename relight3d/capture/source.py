@@ -14,6 +14,10 @@ from relight3d.core.views import Capture
 
 MIN_TRAIN_VIEWS = 3
 
+MIDDLE_IS_X = np.diag([-1.0, -1.0, 1.0])
+"""`Capture.environment_turns` of maps whose middle column looks along +x, so that u = 1/2 -
+atan2(y, x) / 2 pi (Cycles' equirectangular mapping; what TensoIR and R3DG read from their maps)."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Lens:

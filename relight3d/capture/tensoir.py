@@ -2,9 +2,11 @@
 
     train_000/ rgba_LIGHT_DEG.png metadata.json     (DEG, three digits: LIGHT turned that far)
     test_000/  rgba_LIGHT_DEG.png rgba_OTHER.png albedo.png normal.png ... metadata.json
-    envmaps/LIGHT.hdr                               (optional)
+    envmaps/LIGHT.hdr                               (optional, laid out as `conventions` says)
 
-Source: Jin et al. 2023, arXiv:2304.12461, and its data set.
+The authors' maps, Environment_Maps/high_res_envmaps_2k/LIGHT.hdr, are found in the folder or up to
+two above it. Their middle column looks along +x, half a turn from `conventions`.
+Source: Jin et al. 2023, arXiv:2304.12461, its data set and its code (get_light, light_rotation).
 """
 
 import dataclasses
@@ -16,7 +18,7 @@ import numpy as np
 
 from relight3d.capture.fields import number, whole_number
 from relight3d.capture.poses import from_opengl
-from relight3d.capture.source import Source, natural_key, pinhole
+from relight3d.capture.source import MIDDLE_IS_X, Source, natural_key, pinhole
 from relight3d.core.errors import CaptureError
 from relight3d.core.views import SHARED_ENVIRONMENT, Capture, Split, View, ViewLight
 from relight3d.files.images import image_info
@@ -25,6 +27,7 @@ from relight3d.files.safety import read_json, resolve_inside
 _FOLDER = re.compile(r"(train|test|val)_?(\d+)")
 _PICTURE = re.compile(r"rgba(?:_(.+?))?(?:_(\d{3}))?\.png")
 _MAPS = ("albedo", "normal", "roughness", "metallic")
+_MAP_FOLDERS = ("Environment_Maps/high_res_envmaps_2k", "Environment_Maps/high_res_envmaps_1k")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +45,10 @@ def is_tensoir(root: Path) -> bool:
 def read_tensoir(root: Path) -> Source:
     """Read the layout. Test folders honour the official split; validation folders are unused.
 
-    A training folder with pictures under several lights gives one view for each of them. A test
-    folder gives one view, under a light of the training pictures; the others are its truth.
+    The authors' training folders hold every view under all lights, those of the test included
+    (which have no DEG). As in their single-light protocol only LIGHT_000 is taken from such a
+    folder; from any other, each picture gives a view. A test folder gives one view, under a light
+    of the training pictures; the others are its truth.
 
     Raises:
         CaptureError: A folder without pictures or with unusable metadata.
@@ -51,6 +56,8 @@ def read_tensoir(root: Path) -> Source:
     """
     folders = {split: _folders(root, split) for split in ("train", "test")}
     pictures = {folder: _pictures(folder) for group in folders.values() for folder in group}
+    for folder in folders["train"]:
+        pictures[folder] = _single_light(pictures[folder])
     lights = {p.environment for folder in folders["train"] for p in pictures[folder]}
     views = [
         _view(folder, picture, "train", several=len(pictures[folder]) > 1)
@@ -63,8 +70,25 @@ def read_tensoir(root: Path) -> Source:
         for suffix in ("hdr", "exr")
         for path in sorted((root / "envmaps").glob(f"*.{suffix}"))
     }
-    capture = Capture(root=root, views=tuple(views), kind="object", environments=environments)
+    official = {} if environments else _official_maps(root)
+    capture = Capture(
+        root=root,
+        views=tuple(views),
+        kind="object",
+        environments=environments | official,
+        environment_turns=dict.fromkeys(official, MIDDLE_IS_X),
+    )
     return Source(capture, layout="TensoIR-Synthetic folders (train_000/metadata.json ...)")
+
+
+def _official_maps(root: Path) -> dict[str, Path]:
+    """The authors' maps, the larger ones first."""
+    for above in (root, *root.parents[:2]):
+        for folder in _MAP_FOLDERS:
+            found = sorted((above / folder).glob("*.hdr"))
+            if found:
+                return {p.stem: resolve_inside(above, f"{folder}/{p.name}", folder) for p in found}
+    return {}
 
 
 def _folders(root: Path, split: str) -> list[Path]:
@@ -88,6 +112,13 @@ def _pictures(folder: Path) -> list[_Picture]:
             f"The folder {folder} has no picture rgba_LIGHT_DEG.png. Restore it or remove it."
         )
     return found
+
+
+def _single_light(pictures: list[_Picture]) -> list[_Picture]:
+    turned = [picture for picture in pictures if picture.rotation_deg is not None]
+    if len(turned) == len(pictures):
+        return pictures
+    return [picture for picture in turned if picture.rotation_deg == 0] or pictures
 
 
 def _test_view(folder: Path, pictures: list[_Picture], lights: set[str]) -> View:

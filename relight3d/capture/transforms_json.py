@@ -1,7 +1,15 @@
 """nerfstudio, instant-ngp, Blender and NRHints: `transforms*.json`, and our own capture folder.
 
+NRHints adds pl_pos, pl_intensity and file_ext to frames and camera_intrinsics (cx, cy, fx, fy) to
+the file; every photo, test photos too, has its own point light. Shiny Blender has r_N_normal.png
+(world, 0.5 n + 0.5) and r_N_alpha.png beside r_N.png; its r_N_disp.tiff (disparity) is not used.
+NeRF-synthetic's r_N_normal_0001.png are clipped at 0 and its r_N_depth_0001.png are mapped to 8
+bits for the eye: neither can be truth, and they are left out. Glossy-Synthetic as converted for
+Gaussian methods (rgb/N.png) is Blender's layout.
+
 Sources: docs.nerf.studio "Data conventions"; Mildenhall et al. 2020 (transforms_{train,test}.json);
-Zeng et al. 2023 (NRHints: pl_pos, pl_intensity). Extra keys of our own are in `transforms_write`.
+Zeng et al. 2023 (NRHints, data/data_parser.py); Verbin et al. 2022 and google-research/multinerf
+(internal/datasets.py). Extra keys of our own are in `transforms_write`.
 """
 
 from collections.abc import Mapping
@@ -20,6 +28,7 @@ from relight3d.core.types import PointLight
 from relight3d.core.views import (
     SHARED_ENVIRONMENT,
     Capture,
+    ColorSpace,
     Similarity,
     Split,
     View,
@@ -85,6 +94,7 @@ def read_transforms(root: Path, files: Mapping[Split | None, Path]) -> Source:
         points_rgb=rgb,
         capture_from_source=_similarity(content, root) if own else Similarity(),
         environments=_environments(root, content),
+        environment_turns=_turns(root, content),
     )
     return Source(capture, lenses, layout="transforms.json", is_normalised=own)
 
@@ -106,7 +116,7 @@ def _view(
         which = "test"
     if which not in ("train", "test"):
         raise CaptureError(f"{where}: the split {which!r} is neither train, val nor test.")
-    path = _picture(root, named, f"{where}, file_path")
+    path = _picture(root, named, f"{where}, file_path", text(frame, "file_ext", where))
     info = image_info(path)
     lens, matrix = frame_intrinsics(
         {**content, **frame}, (info.width_px, info.height_px), where, path
@@ -122,13 +132,21 @@ def _view(
         intrinsics=matrix,
         world_to_camera=from_opengl(frame["transform_matrix"], f"{where} ({named})"),
         split=cast(Split, which),
-        mask_path=None if mask is None else _mask(root, mask, where),
+        mask_path=_alpha_beside(path) if mask is None else _mask(root, mask, where),
         color_space=info.color_space,
         light=_light(frame, where),
         exposure=number(frame, "exposure", where, default=None, low=1e-12, high=1e12),
         truth=_truth(root, path, frame, where),
+        albedo_space=_albedo_space(frame, where),
     )
     return view, lens
+
+
+def _albedo_space(frame: Mapping, where: str) -> ColorSpace:
+    space = text(frame, "albedo_space", where, "linear")
+    if space not in ("linear", "srgb"):
+        raise CaptureError(f"{where}: 'albedo_space' is {space!r}, neither linear nor srgb.")
+    return cast(ColorSpace, space)
 
 
 def _plain(named: str) -> str:
@@ -141,12 +159,17 @@ def _name(named: str, path: Path) -> str:
     return "_".join(parts) or path.stem
 
 
-def _picture(root: Path, named: str, where: str) -> Path:
-    """The picture a frame names; Blender's and NRHints' frames leave the suffix out."""
-    path = resolve_inside(root, named, where)
+def _picture(root: Path, named: str, where: str, suffix: str | None) -> Path:
+    """The picture a frame names; Blender's leave the suffix out, NRHints' may tell it apart."""
+    if suffix is not None and suffix.lower() not in SUFFIXES:
+        raise CaptureError(
+            f"{where}: the picture ends in {suffix[:20]!r} (file_ext); pictures that end in "
+            f"{', '.join(SUFFIXES)} are read. Convert it."
+        )
+    path = resolve_inside(root, named + (suffix or ""), where)
     if path.suffix.lower() not in SUFFIXES:
-        for suffix in SUFFIXES:
-            candidate = resolve_inside(root, named + suffix, where)
+        for known in SUFFIXES:
+            candidate = resolve_inside(root, named + known, where)
             if candidate.is_file():
                 return candidate
     if not path.is_file():
@@ -154,6 +177,12 @@ def _picture(root: Path, named: str, where: str) -> Path:
             f"{where}: the picture {path} does not exist. Restore it or remove the frame."
         )
     return path
+
+
+def _alpha_beside(picture: Path) -> Path | None:
+    """Shiny Blender's r_000_alpha.png, where the picture has no alpha of its own."""
+    path = picture.with_name(f"{picture.stem}_alpha.png")
+    return path if path.is_file() and not image_info(picture).has_alpha else None
 
 
 def _mask(root: Path, named: str, where: str) -> Path:
@@ -238,6 +267,18 @@ def _environments(root: Path, content: Mapping) -> dict[str, Path]:
                 f"{name[:60]!r} out."
             )
         found[plain_name(name, where)] = path
+    return found
+
+
+def _turns(root: Path, content: Mapping) -> dict[str, np.ndarray]:
+    """How the axes of environment maps lie to the capture's."""
+    turns = table(content, "environment_turns", str(root))
+    where = f"{root}, environment_turns"
+    found = {}
+    for name, turn in turns.items():
+        rows = turn if isinstance(turn, list) and len(turn) == 3 else []
+        pose = [[*row, 0.0] if isinstance(row, list) else row for row in rows]
+        found[plain_name(name, where)] = checked_rigid(pose, f"{where}, {name[:60]}")[:3, :3]
     return found
 
 

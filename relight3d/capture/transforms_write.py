@@ -4,7 +4,8 @@
     truth/NAME_MAP.png  envmaps/NAME.hdr
 
 nerfstudio's keys mean what nerfstudio says. Keys of our own: `relight3d_capture` (version), `kind`,
-`environments`, and per frame `name`, `split`, `color_space`, `light`, `exposure`, `truth`.
+`environments`, `environment_turns`, and per frame `name`, `split`, `color_space`, `light`,
+`exposure`, `truth`, `albedo_space`.
 """
 
 import dataclasses
@@ -65,9 +66,12 @@ def write_capture(
         write_points(folder / "sparse_pc.ply", capture.points, capture.points_rgb)
         content["ply_file_path"] = "sparse_pc.ply"
     content["environments"] = {
-        name: _copied_light(path, folder / "envmaps") for name, path in
-        capture.environments.items()
-    }  # fmt: skip
+        name: _copied_light(name, path, folder / "envmaps")
+        for name, path in capture.environments.items()
+    }
+    content["environment_turns"] = {
+        name: turn.tolist() for name, turn in capture.environment_turns.items()
+    }
     with atomic_file(folder / "transforms.json") as temporary:
         temporary.write_text(json.dumps(content, indent=1, allow_nan=False))
 
@@ -121,11 +125,12 @@ def _write_view(
         "cx": intrinsics[0, 2], "cy": intrinsics[1, 2],
         "transform_matrix": to_opengl(view.world_to_camera).tolist(),
         "light": _light(view.light),
+        "albedo_space": view.albedo_space,
     }  # fmt: skip
     if view.exposure is not None:
         frame["exposure"] = view.exposure
     if view.mask_path is not None:
-        mask = resized(read_mask(view.mask_path, old), size)
+        mask = resized(read_mask(view.mask_path, old, view.mask_below), size)
         mask = mask if undistort is None else undistort(mask)
         grey = np.rint(np.clip(mask, 0, 1) * 255).astype(np.uint8)
         write_png(folder / "masks" / f"{name}.png", grey)
@@ -190,9 +195,9 @@ def _write_truth(folder: Path, view: View, name: str, max_size_px: int) -> dict[
     return written
 
 
-def _copied_light(path: Path, folder: Path) -> str:
+def _copied_light(name: str, path: Path, folder: Path) -> str:
     read_environment(path)  # a damaged map is refused here
-    return _copied(path, folder / path.name)
+    return _copied(path, folder / f"{name}{path.suffix.lower()}")
 
 
 def _copied(path: Path, target: Path) -> str:

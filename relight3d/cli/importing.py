@@ -15,8 +15,9 @@ class ImportArguments:
     """Turn any source of photos into a capture folder; photos without poses get them."""
 
     source: tyro.conf.Positional[Path]
-    """Photo folder, video, COLMAP model, nerfstudio / instant-ngp / Blender transforms,
-    TensoIR-Synthetic or NRHints folder."""
+    """Photo folder, video, COLMAP model, nerfstudio / instant-ngp / Blender transforms, or a scene
+    of TensoIR-Synthetic, Synthetic4Relight, Stanford-ORB, OpenIllumination, NRHints, Shiny Blender,
+    Glossy-Synthetic, NeRF-synthetic or Mip-NeRF 360 as its makers give it."""
     capture: tyro.conf.Positional[Path]
     """The folder to write; must not exist or be empty."""
     options: Annotated[ImportOptions, tyro.conf.arg(name="")] = dataclasses.field(

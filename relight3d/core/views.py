@@ -29,7 +29,9 @@ class ViewLight:
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """One photo. Images are undistorted; paths are absolute and inside the capture's folder."""
+    """One photo. Images are undistorted; paths are absolute and inside the capture's folder, or that
+    of the benchmark it is part of.
+    """
 
     name: str
     image_path: Path
@@ -40,13 +42,18 @@ class View:
     split: Split = "train"
     mask_path: Path | None = None
     """Single channel, white = object. None: the image's own alpha, if any, is the mask."""
+    mask_below: float | None = None
+    """If given, `mask_path` is a depth picture: the object is where it, in [0, 1], is below this."""
     color_space: ColorSpace = "srgb"
     light: ViewLight = ViewLight()
     exposure: float | None = None
     """Relative exposure from metadata, None if unknown."""
     truth: Mapping[str, Path] = dataclasses.field(default_factory=dict)
-    """Scoring only, never for fitting: 'albedo' 'normal' 'roughness' 'metallic' 'depth', and
-    'relit/NAME' for the view under environment NAME."""
+    """Scoring only, never for fitting: 'albedo', 'normal' (0.5 n + 0.5, world), 'roughness',
+    'metallic', 'depth' (.npy, along the optical axis), 'camera_normal' (.npy, H W 3, in OpenGL
+    camera axes), and 'relit/NAME' for the view under environment NAME."""
+    albedo_space: ColorSpace = "linear"
+    """How the picture truth['albedo'] is encoded."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +90,11 @@ class Capture:
     """How the source's frame was normalised; exporters undo it."""
     environments: Mapping[str, Path] = dataclasses.field(default_factory=dict)
     """Environment maps that came with the capture, for relighting and scoring only."""
+    environment_turns: Mapping[str, Float[np.ndarray, "3 3"]] = dataclasses.field(
+        default_factory=dict
+    )
+    """By environment, where its map has axes of its own: the radiance from direction d of the
+    capture's frame lies at turn @ d of the map, read as `conventions` lays maps out."""
 
     def split(self, which: Split) -> tuple[View, ...]:
         """The views of one split, in the capture's order."""

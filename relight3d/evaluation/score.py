@@ -120,7 +120,8 @@ def _score_captured(views: Sequence[View], frames: FrameSource) -> dict[str, Any
             normals, where = true_normals(view.truth["normal"])
             angles.append(angles_deg(straight(drawn.normal) * 2.0 - 1.0, normals)[where])
         if drawn.albedo is not None and "albedo" in view.truth:
-            albedos.append((straight(drawn.albedo), *true_albedo(view.truth["albedo"])))
+            truth = true_albedo(view.truth["albedo"], view.albedo_space)
+            albedos.append((straight(drawn.albedo), *truth))
     novel = {
         "psnr": error.psnr(),
         "psnr_mean_of_views": float(np.mean(per_view)),

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float
 
-from relight3d.core.views import View
+from relight3d.core.views import ColorSpace, View
 from relight3d.evaluation.metrics import Picture, over
 from relight3d.files.images import Image, read_image, read_mask
 
@@ -22,7 +22,7 @@ def photo_on_background(view: View) -> Picture:
 def coverage_of(view: View, image: Image) -> Float[np.ndarray, "H W 1"] | None:
     """Mask of a photo: its file, else its alpha, else none."""
     if view.mask_path is not None:
-        return read_mask(view.mask_path, (view.width_px, view.height_px))
+        return read_mask(view.mask_path, (view.width_px, view.height_px), view.mask_below)
     return image.alpha
 
 
@@ -32,10 +32,13 @@ def relit_photo(path: Path) -> tuple[Picture, Float[np.ndarray, "H W 1"]]:
     return encoded(image), alpha_or_full(image)
 
 
-def true_albedo(path: Path) -> tuple[Picture, Bool[np.ndarray, "H W"]]:
-    """Linear albedo, and where the object is."""
+def true_albedo(
+    path: Path, space: ColorSpace = "linear"
+) -> tuple[Picture, Bool[np.ndarray, "H W"]]:
+    """Linear albedo of a picture encoded as `space` says, and where the object is."""
     image = read_image(path)
-    return image.pixels, alpha_or_full(image)[..., 0] >= 0.5
+    albedo = image.pixels if space == "linear" or image.color_space == "linear" else decoded(image)
+    return albedo, alpha_or_full(image)[..., 0] >= 0.5
 
 
 def true_normals(path: Path) -> tuple[Float[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
@@ -49,6 +52,12 @@ def true_normals(path: Path) -> tuple[Float[np.ndarray, "H W 3"], Bool[np.ndarra
 def alpha_or_full(image: Image) -> Float[np.ndarray, "H W 1"]:
     """Alpha, or 1 everywhere."""
     return np.ones_like(image.pixels[..., :1]) if image.alpha is None else image.alpha
+
+
+def decoded(image: Image) -> Picture:
+    """Linear values of an sRGB-encoded picture."""
+    high = ((image.pixels + 0.055) / 1.055) ** 2.4
+    return np.where(image.pixels > 0.04045, high, image.pixels / 12.92).astype(np.float32)
 
 
 def encoded(image: Image) -> Picture:

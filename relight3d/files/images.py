@@ -99,12 +99,15 @@ def image_size(path: Path) -> tuple[int, int]:
     return info.width_px, info.height_px
 
 
-def read_mask(path: Path, size: tuple[int, int] | None = None) -> Float[np.ndarray, "H W 1"]:
+def read_mask(
+    path: Path, size: tuple[int, int] | None = None, below: float | None = None
+) -> Float[np.ndarray, "H W 1"]:
     """Read a mask, white = object: the grey value, or the alpha of a picture that has one.
 
     Args:
         path: The file.
         size: The width and height it must have, those of its photo.
+        below: If given, the file is a depth picture and the object is where it is below this.
 
     Raises:
         FileFormatError: As `read_image`, or of another size.
@@ -115,6 +118,8 @@ def read_mask(path: Path, size: tuple[int, int] | None = None) -> Float[np.ndarr
             f"{size[1]}. Every mask must have its photo's size; export it again."
         )
     image = read_image(path)
+    if below is not None:
+        return (image.pixels[..., :1] < below).astype(np.float32)
     if image.alpha is not None and image.alpha.min() < 1:
         return image.alpha
     return np.clip(image.pixels.max(-1, keepdims=True), 0, 1)

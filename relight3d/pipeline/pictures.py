@@ -13,6 +13,7 @@ from relight3d.evaluation.score import Frames
 from relight3d.files.environment import read_environment
 from relight3d.files.images import Image
 from relight3d.pipeline.drawing import Gain, Light, Maps, Painter
+from relight3d.shading.latlong import reoriented
 from relight3d.view.frames import Aov, encode_aov
 
 Picture = UInt8[np.ndarray, "H W 4"]
@@ -85,8 +86,12 @@ class AssetFrames:
     def light(self, environment: str) -> Light:
         """One of the capture's environments; the same object every time, so shadows are kept."""
         if environment not in self._lights:
-            path = self._capture.environments[environment]
-            self._lights[environment] = Light(read_environment(path))
+            light = read_environment(self._capture.environments[environment])
+            turn = self._capture.environment_turns.get(environment)
+            if turn is not None:
+                turned = reoriented(light.radiance_linear, torch.from_numpy(turn))
+                light = EnvironmentLight(turned)
+            self._lights[environment] = Light(light)
         return self._lights[environment]
 
     def captured(self, view: View) -> Frames:

@@ -86,6 +86,15 @@ def rotate(environment: Float[Tensor, "H W C"], radians: float) -> Float[Tensor,
     return torch.lerp(near, far, shift - whole)
 
 
+def reoriented(
+    environment: Float[Tensor, "H W C"], rotation: Float[Tensor, "3 3"]
+) -> Float[Tensor, "H W C"]:
+    """The map in other axes: from direction d it shows what the old one shows at rotation @ d."""
+    like = environment.device, environment.dtype
+    directions = texel_directions(*environment.shape[:2], *like)
+    return lookup(environment, directions @ rotation.to(*like).T)
+
+
 def pad_columns(maps: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W+2"]:
     """One wrapped column on either side, so that bilinear lookup is seamless in u."""
     return torch.cat([maps[..., -1:], maps, maps[..., :1]], -1)
