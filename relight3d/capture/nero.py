@@ -2,9 +2,9 @@
 
     N.png  N-camera.pkl  N-depth.png (or N-depth0001.exr)      N from 0
 
-A camera file is a tuple of the 3 x 4 world-to-camera pose (OpenCV axes) and the 3 x 3 intrinsics. It
-is read by `files.inert_pickle`, which never unpickles. Depth is stored as 15 units = white; the
-object is where it is less than 14.5, which is the mask, whatever alpha a photo has. Depth itself
+A camera file is a tuple of the 3 x 4 world-to-camera pose (OpenCV axes) and the 3 x 3 intrinsics,
+read by `files.inert_pickle`, which never unpickles. Depth is stored as 15 units = white; the object
+is where it is less than 14.5, which is the mask, whatever alpha a photo has. Depth itself
 (encoded, not .npy) is no truth here. The split is that of synthetic_split_128.pkl (test, then
 training numbers) in the folder or above it, else every eighth photo from the first is for testing,
 as in the conversions that Gaussian methods use; such a conversion is read as Blender's layout.

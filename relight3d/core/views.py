@@ -29,8 +29,9 @@ class ViewLight:
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """One photo. Images are undistorted; paths are absolute and inside the capture's folder, or that
-    of the benchmark it is part of.
+    """One photo. Images are undistorted; paths are absolute and inside the capture's folder.
+
+    A scene of a benchmark may name pictures of the benchmark's other folders beside it.
     """
 
     name: str
@@ -43,7 +44,7 @@ class View:
     mask_path: Path | None = None
     """Single channel, white = object. None: the image's own alpha, if any, is the mask."""
     mask_below: float | None = None
-    """If given, `mask_path` is a depth picture: the object is where it, in [0, 1], is below this."""
+    """If given, `mask_path` is a depth picture: the object is where it is below this, in [0, 1]."""
     color_space: ColorSpace = "srgb"
     light: ViewLight = ViewLight()
     exposure: float | None = None

@@ -8,6 +8,7 @@ inert tokens, whose meaning is written down here. Every other opcode or name is 
 import io
 import pickletools
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ import numpy as np
 from relight3d.core.errors import FileFormatError
 from relight3d.files.reading import file_size, read_whole
 
-MAX_BYTES = 1 << 20
-MAX_OPCODES = 10_000
+MAX_BYTES = 1 << 16
+MAX_OPCODES = 4_000
+MAX_VALUES = 20_000
+"""A short file can name one value exponentially often."""
 _WHAT = "The pickle"
 _MARK, _UNSET = object(), object()
 _DTYPE = re.compile(r"[fiu][248]|[iu]1|b1|U[1-9][0-9]{0,3}")
@@ -68,7 +71,7 @@ def read_inert_pickle(path: Path) -> Any:
     if file_size(path, _WHAT) > MAX_BYTES:
         raise FileFormatError(f"{_WHAT} {path} is larger than {MAX_BYTES:,} bytes. Not read.")
     try:
-        return _finished(_run(read_whole(path, _WHAT)))
+        return _finished(_run(read_whole(path, _WHAT)), [MAX_VALUES])
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError,
             UnicodeError, RecursionError, MemoryError) as error:  # fmt: skip
         raise FileFormatError(
@@ -152,7 +155,7 @@ _BUILDERS: dict[str, Callable[[list[Any]], Any]] = {
     "TUPLE2": lambda stack: _last(2, stack),
     "TUPLE3": lambda stack: _last(3, stack),
     "TUPLE": lambda stack: tuple(_since_mark(stack)),
-    "LIST": lambda stack: _since_mark(stack),
+    "LIST": _since_mark,
 }
 
 
@@ -205,18 +208,24 @@ def _decoded(buffer: object, dtype: object, shape: object, fortran: bool) -> np.
         raise ValueError("an array is not given as bytes of a known kind")
     if not isinstance(shape, tuple) or not all(isinstance(n, int) and n >= 0 for n in shape):
         raise ValueError("an array has no shape")
-    values = np.frombuffer(bytes(buffer), np.dtype(dtype.order.replace("|", "") + dtype.code))
+    order = dtype.order.replace("|", "")
+    values = np.frombuffer(bytes(buffer), np.dtype(order + dtype.code))
+    if dtype.code[0] == "U" and (np.frombuffer(bytes(buffer), order + "u4") > sys.maxunicode).any():
+        raise ValueError("a text has impossible characters")
     return values.reshape(shape, order="F" if fortran else "C").copy()
 
 
-def _finished(value: Any) -> Any:
-    """The value with arrays in place of their descriptions."""
+def _finished(value: Any, left: list[int]) -> Any:
+    """The value with arrays in place of their descriptions; `left` counts down."""
+    left[0] -= 1
+    if left[0] < 0:
+        raise ValueError("it holds too many values")
     if isinstance(value, _Array):
         if value.value is _UNSET:
             raise ValueError("an array has no content")
         return value.value
     if isinstance(value, tuple | list):
-        return type(value)(_finished(item) for item in value)
+        return type(value)(_finished(item, left) for item in value)
     if isinstance(value, _Token | _Dtype) or value is _MARK:
         raise ValueError("it holds a name instead of a value")
     return value

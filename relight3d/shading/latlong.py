@@ -90,9 +90,9 @@ def reoriented(
     environment: Float[Tensor, "H W C"], rotation: Float[Tensor, "3 3"]
 ) -> Float[Tensor, "H W C"]:
     """The map in other axes: from direction d it shows what the old one shows at rotation @ d."""
-    like = environment.device, environment.dtype
-    directions = texel_directions(*environment.shape[:2], *like)
-    return lookup(environment, directions @ rotation.to(*like).T)
+    height, width = environment.shape[:2]
+    directions = texel_directions(height, width, environment.device, environment.dtype)
+    return lookup(environment, directions @ rotation.to(directions).T)
 
 
 def pad_columns(maps: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W+2"]:
