@@ -275,10 +275,11 @@ def _turns(root: Path, content: Mapping) -> dict[str, np.ndarray]:
     turns = table(content, "environment_turns", str(root))
     where = f"{root}, environment_turns"
     found = {}
-    for name, turn in turns.items():
+    for key, turn in turns.items():
+        name = plain_name(key, where)
         rows = turn if isinstance(turn, list) and len(turn) == 3 else []
         pose = [[*row, 0.0] if isinstance(row, list) else row for row in rows]
-        found[plain_name(name, where)] = checked_rigid(pose, f"{where}, {name[:60]}")[:3, :3]
+        found[name] = checked_rigid(pose, f"{where}, {name[:60]}")[:3, :3]
     return found
 
 
