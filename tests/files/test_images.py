@@ -167,3 +167,10 @@ def test_masks_are_grey_or_alpha_and_must_fit(tmp_path):
     )
     with pytest.raises(FileFormatError, match=r"grey\.png is 8 x 6 pixels, its photo is 9 x 6"):
         read_mask(tmp_path / "grey.png", (9, 6))
+
+
+def test_a_mask_out_of_depth(tmp_path):
+    depth = np.array([[0, 20000, 63000, 65535]], np.uint16)
+    PIL.Image.fromarray(depth).save(tmp_path / "depth.png")
+    mask = read_mask(tmp_path / "depth.png", (4, 1), below=14.5 / 15)
+    np.testing.assert_array_equal(mask[..., 0], [[1, 1, 1, 0]])

@@ -1,5 +1,6 @@
 """The radiance field drawn by the pipeline."""
 
+import numpy as np
 import pytest
 import torch
 from balls import ball
@@ -8,8 +9,11 @@ from scenes import orbit
 from relight3d.backends.registry import get_rasterizer
 from relight3d.core.color import srgb_from_linear
 from relight3d.core.types import Asset, EnvironmentLight, Materials
-from relight3d.core.views import ViewLight
+from relight3d.core.views import Capture, ViewLight
+from relight3d.files.environment import write_environment
 from relight3d.pipeline.drawing import Painter, draw_radiance
+from relight3d.pipeline.pictures import AssetFrames
+from relight3d.shading.latlong import rotate
 
 
 def test_captured_look_is_the_radiance_field():
@@ -37,3 +41,18 @@ def test_a_look_is_the_captured_picture_with_less_around_it(lights_vary):
     assert torch.equal(look["alpha"], whole["alpha"])
     assert torch.equal(whole["physics"], painter.physics(cameras, light)["rgb"])
     assert not torch.equal(whole["physics"], whole["rgb"])
+
+
+def test_a_light_with_axes_of_its_own_is_turned_into_the_captures(tmp_path):
+    radiance = torch.rand(8, 16, 3)
+    write_environment(tmp_path / "sky.exr", EnvironmentLight(radiance))
+    half_turn = np.diag([-1.0, -1.0, 1.0])
+    capture = Capture(
+        tmp_path, (), "object",
+        environments={"sky": tmp_path / "sky.exr"}, environment_turns={"sky": half_turn},
+    )  # fmt: skip
+    asset = Asset(ball(10), materials=None, environments={})
+    light = AssetFrames(Painter(asset, get_rasterizer("cpu")), capture).light("sky").environment
+    assert light is not None
+    expected = rotate(radiance, torch.pi)
+    torch.testing.assert_close(light.radiance_linear, expected, atol=1e-4, rtol=0)

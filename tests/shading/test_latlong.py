@@ -107,3 +107,21 @@ def test_downsampling_keeps_the_energy_of_a_sun(height, width):
 def test_downsampling_a_constant():
     constant = latlong.downsample(torch.full((30, 60, 3), 0.7), 7)
     torch.testing.assert_close(constant, torch.full((7, 14, 3), 0.7))
+
+
+def test_a_map_in_other_axes_shows_what_the_old_one_shows_there():
+    environment = torch.rand(64, 128, 3, generator=torch.Generator().manual_seed(0))
+    environment = latlong.downsample(latlong.downsample(environment, 8), 64)
+    rotation = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(1)))[0]
+    rotation = rotation * torch.linalg.det(rotation)
+    directions = torch.randn(50, 3, generator=torch.Generator().manual_seed(2))
+    found = latlong.lookup(latlong.reoriented(environment, rotation), directions)
+    expected = latlong.lookup(environment, directions @ rotation.T)
+    assert (found - expected).abs().mean() < 0.02
+    half_turn = torch.diag(torch.tensor([-1.0, -1.0, 1.0]))
+    torch.testing.assert_close(
+        latlong.reoriented(environment, half_turn),
+        latlong.rotate(environment, pi),
+        atol=1e-4,
+        rtol=0,
+    )
