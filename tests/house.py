@@ -132,14 +132,17 @@ def _fault(node: ast.AST) -> str | None:
             isinstance(statement, ast.Pass) for statement in node.body
         ):
             return "swallows every exception"
-    if isinstance(node, ast.Call):
-        called = ast.unparse(node.func)
-        if called == "torch.load" and "weights_only=True" not in ast.unparse(node):
-            return "calls torch.load without weights_only=True, which may run what a file says"
-        if called in {"eval", "exec", "pickle.load", "pickle.loads", "yaml.load"}:
-            return f"calls {called}, which may run what a file says"
-        if called in {"np.load", "numpy.load"} and "allow_pickle=True" in ast.unparse(node):
-            return "unpickles"
+    return _careless_call(node) if isinstance(node, ast.Call) else None
+
+
+def _careless_call(node: ast.Call) -> str | None:
+    called, whole = ast.unparse(node.func), ast.unparse(node)
+    if called == "torch.load" and "weights_only=True" not in whole:
+        return "calls torch.load without weights_only=True, which may run what a file says"
+    if called in {"eval", "exec", "pickle.load", "pickle.loads", "yaml.load"}:
+        return f"calls {called}, which may run what a file says"
+    if called in {"np.load", "numpy.load"} and "allow_pickle=True" in whole:
+        return "unpickles"
     return None
 
 

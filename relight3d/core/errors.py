@@ -34,7 +34,7 @@ class DivergedError(Relight3dError):
 
 
 class EvaluationError(Relight3dError, ValueError):
-    """What is to be scored cannot be: NaN, sizes that differ, a picture too small for the formula."""
+    """What is to be scored cannot be: NaN, sizes that differ, a picture too small."""
 
 
 class OutputError(Relight3dError):

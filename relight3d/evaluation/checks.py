@@ -1,7 +1,7 @@
 """NaN never passes: what every formula of this room refuses before it computes.
 
-A NaN in one pixel would make a score NaN at best, and at worst (FLIP, comparisons, medians) a number
-that looks like any other. Predicted frames come from files, so this is an error of the data.
+A NaN in one pixel would make a score NaN at best, and at worst (FLIP, comparisons) a number that
+looks like any other. Predicted frames come from files, so this is an error of the data.
 """
 
 import numpy as np
@@ -36,8 +36,8 @@ def require_numbers(**arrays: np.ndarray) -> None:
 def _refuse(name: str, array: np.ndarray, bad: np.ndarray) -> None:
     first = np.argwhere(bad)[0].tolist()
     raise EvaluationError(
-        f"{name.replace('_', ' ')}: {int(bad.sum())} of {array.size} values are NaN or infinite, the "
-        f"first at index {first}. A score of them would say nothing: mend what wrote them."
+        f"{name.replace('_', ' ')}: {int(bad.sum())} of {array.size} values are NaN or infinite, "
+        f"the first at index {first}. A score of them would say nothing: mend what wrote them."
     )
 
 
@@ -50,8 +50,8 @@ def require_same_shape(**arrays: np.ndarray) -> None:
     if len({array.shape for array in arrays.values()}) > 1:
         found = ", ".join(f"{name} {list(array.shape)}" for name, array in arrays.items())
         raise EvaluationError(
-            f"Only equal shapes can be compared, found: {found}. Write the prediction at the size of "
-            "the truth."
+            f"Only equal shapes can be compared, found: {found}. Write the prediction at the size "
+            "of the truth."
         )
 
 
@@ -63,6 +63,6 @@ def require_some(where: Bool[np.ndarray, "*any"]) -> None:
     """
     if not where.any():
         raise EvaluationError(
-            f"The mask of shape {list(where.shape)} selects no pixel, so there is nothing to score. "
+            f"The mask of shape {list(where.shape)} selects no pixel, so nothing can be scored. "
             "Leave the view out, or give a mask that shows the object."
         )

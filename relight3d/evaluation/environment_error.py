@@ -27,7 +27,7 @@ class EnvironmentFit:
     """How well the recovered map fits once scaled and turned."""
 
     relative_rmse: float
-    """Root of squared error over squared truth, solid-angle weighted: 0 perfect, 1 as bad as black."""
+    """Root of squared error over squared truth, solid-angle weighted: 0 perfect, 1 like black."""
     scale: Gain
     """What the recovered map is multiplied by, per channel; never negative."""
     rotation_deg: float

@@ -49,8 +49,8 @@ def flip(picture: Picture, truth: Picture) -> Flip:
         import flip_evaluator
     except ImportError as error:
         raise BackendUnavailableError(
-            f"FLIP needs the library flip-evaluator, which did not import ({error}). Install it with "
-            "the extra [eval]: pip install 'relight3d[eval]'."
+            f"FLIP needs the library flip-evaluator, which did not import ({error}). Install it "
+            "with the extra [eval]: pip install 'relight3d[eval]'."
         ) from error
     map_, mean, _ = flip_evaluator.evaluate(
         inputs[1], inputs[0], "LDR", inputsRGB=True, applyMagma=False, computeMeanError=True

@@ -36,7 +36,7 @@ class DepthError:
     relative: float
     """Mean |predicted - true| / true."""
     scale: float
-    """The one factor per scene that brings predicted depths closest to the truth (least squares)."""
+    """The factor, one per scene, that brings predicted depths closest to the truth."""
     scaled_absolute: float
     """Mean |scale predicted - true|, in world units."""
     scaled_squared: float
@@ -109,9 +109,7 @@ def subsample(points: Points, count: int, seed: int = 0) -> Points:
     return points[chosen.sort().values.numpy()]
 
 
-def nearest_distances(
-    points: Points, others: Float[np.ndarray, "M 3"]
-) -> Float[np.ndarray, " N"]:
+def nearest_distances(points: Points, others: Float[np.ndarray, "M 3"]) -> Float[np.ndarray, " N"]:
     """Distance from every point to the nearest of `others`, in world units.
 
     Exact and brute force, in blocks of bounded memory; `subsample` first.

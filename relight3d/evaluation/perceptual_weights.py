@@ -1,8 +1,9 @@
 """Where the weights of LPIPS lie on this machine, and how they are read. Nothing is downloaded.
 
-Two files make one network: the trunk trained on ImageNet, as torchvision publishes it, and the five
-linear layers of LPIPS v0.1. Both are looked for in the folder $RELIGHT3D_LPIPS first, then the trunk
-in torch's hub cache and the layers inside the installed distribution `lpips`, which is not imported.
+Two files make one network: the trunk trained on ImageNet, as torchvision publishes it, and the
+five linear layers of LPIPS v0.1. Both are looked for in the folder $RELIGHT3D_LPIPS first, then the
+trunk in torch's hub cache and the layers inside the installed distribution `lpips`, which is not
+imported.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """Whether shadows were baked into the albedo: does the albedo's error follow the shading?
 
-A photo is albedo times shading. A method that cannot tell a shadow from dark paint leaves a share of
-the shading in its albedo, albedo * shading^p, and then the error of log albedo is p log shading:
+A photo is albedo times shading. A method that cannot tell a shadow from dark paint leaves a share
+of the shading in its albedo, albedo * shading^p, and then the error of log albedo is p log shading:
 fully correlated, for any p > 0. The correlation says how consistently shading leaks, not how much.
 """
 
@@ -18,7 +18,7 @@ left out: their logarithm is mostly noise."""
 
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 _SMALLEST_STD = 1e-5
-"""Of natural logarithms. A spread below is rounding: there is no error, or no shading, to follow."""
+"""Of natural logarithms. A smaller spread is rounding: there is no error, or no shading."""
 
 
 def shadow_leak(
@@ -39,9 +39,9 @@ def shadow_leak(
         where: The foreground.
 
     Returns:
-        In [-1, 1]. +1: shadows are baked into the albedo; 0: the error has nothing to do with shading;
-        -1: shadows were overcompensated. None where it is undefined: an albedo that is perfect up to
-        a factor, constant shading, or fewer than three pixels bright enough.
+        In [-1, 1]. +1: shadows are baked into the albedo; 0: the error has nothing to do with
+        shading; -1: shadows were overcompensated. None where it is undefined: an albedo that is
+        perfect up to a factor, constant shading, or fewer than three pixels bright enough.
 
     Raises:
         EvaluationError: Shapes that differ, NaN, infinity or negative values in the foreground.
@@ -56,8 +56,8 @@ def shadow_leak(
     for name, values in luminances.items():
         if (values < 0).any():
             raise EvaluationError(
-                f"{name.replace('_', ' ')}: linear luminance {values.min():.6g} is negative. Clip it "
-                "at 0, or mend what wrote it."
+                f"{name.replace('_', ' ')}: linear luminance {values.min():.6g} is negative. Clip "
+                "it at 0, or mend what wrote it."
             )
     together = np.stack(list(luminances.values()))
     ours, true, seen = np.log(together[:, (together >= DARKEST).all(0)])

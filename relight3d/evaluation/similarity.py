@@ -32,7 +32,7 @@ class SsimConvention:
     """Standard deviation of the Gaussian window in pixels, cut off at `window`; None: a box."""
     border: Border
     """'zero': black around the picture, full frame counted. 'reflect': mirrored about the outermost
-    pixels (which are not repeated), full frame counted. 'valid': only windows inside the picture."""
+    pixels (not repeated), full frame counted. 'valid': only windows inside the picture count."""
 
     def __post_init__(self) -> None:
         """Refuse impossible windows."""
@@ -80,8 +80,8 @@ def ssim(picture: Picture, truth: Picture, convention: SsimConvention = GAUSSIAN
     require_finite(picture=picture, truth=truth)
     if min(picture.shape[:2]) < convention.window:
         raise EvaluationError(
-            f"SSIM with a window of {convention.window} x {convention.window} pixels is not defined "
-            f"for a picture of {picture.shape[1]} x {picture.shape[0]}. Score larger pictures, or "
+            f"SSIM with a window of {convention.window} x {convention.window} pixels is not "
+            f"defined for a picture of {picture.shape[1]} x {picture.shape[0]}. Score larger pictures, or "
             "leave SSIM out."
         )
     x, y = (_planes(array) for array in (picture, truth))

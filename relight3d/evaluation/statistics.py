@@ -1,6 +1,7 @@
 """How sure a mean over views is: standard deviation and Student's 95 % interval, without scipy.
 
-The interval assumes that views (or scenes, or seeds) are independent draws with nearly normal means.
+The interval assumes that views (or scenes, or seeds) are independent draws with a nearly normal
+mean.
 """
 
 import dataclasses
@@ -74,7 +75,7 @@ def paired_difference(before: Sequence[float], after: Sequence[float]) -> Spread
 
 @lru_cache(maxsize=1024)
 def student_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
-    """t with P(|T| <= t) = confidence, for whole degrees of freedom >= 1; to 1e-12, by bisection."""
+    """The t with P(|T| <= t) = confidence, for whole degrees of freedom >= 1; by bisection."""
     assert degrees >= 1 and 0 < confidence < 1, (degrees, confidence)
     low, high = 0.0, 1.0
     while student_within(high, degrees) < confidence:
@@ -83,7 +84,9 @@ def student_quantile(degrees: int, confidence: float = CONFIDENCE) -> float:
         middle = (low + high) / 2.0
         if middle in (low, high):
             break
-        low, high = (middle, high) if student_within(middle, degrees) < confidence else (low, middle)
+        low, high = (
+            (middle, high) if student_within(middle, degrees) < confidence else (low, middle)
+        )
     return (low + high) / 2.0
 
 
