@@ -3,7 +3,17 @@ import math
 import numpy as np
 import pytest
 
-from relight3d.evaluation.metrics import BestGain, PooledError, angles_deg, mean_ssim, over, psnr
+from relight3d.core.errors import EvaluationError
+from relight3d.evaluation.metrics import (
+    BestGain,
+    PooledError,
+    angles_deg,
+    angular_error,
+    mean_ssim,
+    over,
+    psnr,
+    psnr_per_channel,
+)
 
 
 def test_psnr_by_hand():
@@ -45,3 +55,49 @@ def test_best_gain_finds_a_factor_and_ignores_the_background():
     fit.add(picture, truth, where)
     np.testing.assert_allclose(fit.gain(), [0.5, 1.0, 2.0], rtol=1e-6)
     assert BestGain().gain().tolist() == [1.0, 1.0, 1.0]
+
+
+def test_psnr_of_channels_is_the_mean_of_three_by_hand():
+    picture = np.zeros((2, 2, 3)) + [0.1, 0.01, 0.001]  # 20, 40 and 60 dB
+    truth = np.zeros((2, 2, 3))
+    assert psnr_per_channel(picture, truth) == pytest.approx(40.0)
+    assert psnr(picture, truth) == pytest.approx(-10 * math.log10((1e-2 + 1e-4 + 1e-6) / 3))
+
+
+def test_psnr_of_channels_is_infinite_if_one_channel_is_equal():
+    truth = np.zeros((2, 2, 3))
+    assert psnr_per_channel(truth, truth) == math.inf
+    assert psnr_per_channel(truth + [0.5, 0.0, 0.5], truth) == math.inf
+
+
+def test_angular_error_over_a_mask():
+    normals = np.array([[[0, 0, 2.0], [1, 0, 0], [0, 1, 1], [np.nan, 0, 0]]])
+    truth = np.array([[[0, 0, 1.0], [0, 1, 0], [0, 0, 1], [0, 0, 1]]])
+    where = np.array([[True, True, True, False]])
+    error = angular_error(normals, truth, where)
+    assert error.mean_deg == pytest.approx(45.0, abs=1e-4)
+    assert error.median_deg == pytest.approx(45.0, abs=1e-4)
+    with pytest.raises(EvaluationError, match="selects no pixel"):
+        angular_error(normals, truth, np.zeros((1, 4), bool))
+
+
+@pytest.mark.parametrize("measure", [psnr, psnr_per_channel, mean_ssim, angles_deg])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_no_measure_lets_nan_pass(measure, bad):
+    picture = np.full((16, 16, 3), 0.5)
+    broken = picture.copy()
+    broken[3, 4, 1] = bad
+    with pytest.raises(EvaluationError, match=r"1 of .*NaN"):
+        measure(broken, picture)
+    with pytest.raises(EvaluationError, match=r"1 of .*NaN"):
+        measure(picture, broken)
+
+
+def test_a_gain_from_nan_is_refused_inside_the_mask_only():
+    broken = np.ones((2, 2, 3))
+    broken[0, 0] = np.nan
+    where = np.ones((2, 2), bool)
+    with pytest.raises(EvaluationError):
+        BestGain().add(broken, np.ones((2, 2, 3)), where)
+    where[0, 0] = False
+    BestGain().add(broken, np.ones((2, 2, 3)), where)
