@@ -80,8 +80,9 @@ def ssim(picture: Picture, truth: Picture, convention: SsimConvention = GAUSSIAN
     require_finite(picture=picture, truth=truth)
     if min(picture.shape[:2]) < convention.window:
         raise EvaluationError(
-            f"SSIM with a window of {convention.window} x {convention.window} pixels is not defined "
-            f"for {picture.shape[1]} x {picture.shape[0]}. Score larger pictures, or leave SSIM out."
+            f"SSIM with a window of {convention.window} x {convention.window} pixels is not "
+            f"defined for {picture.shape[1]} x {picture.shape[0]}. Score larger pictures, or leave "
+            "SSIM out."
         )
     x, y = (_planes(array) for array in (picture, truth))
     mu_x, mu_y, xx, yy, xy = (_filter(m, convention) for m in (x, y, x * x, y * y, x * y))

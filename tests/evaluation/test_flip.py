@@ -57,16 +57,14 @@ def test_memory_layout_and_precision_do_not_matter():
     assert flip(picture[:, ::-1][:, ::-1], truth).mean == pytest.approx(once)
 
 
-def test_nan_values_out_of_range_and_other_shapes_are_refused():
+def test_nan_and_values_out_of_range_are_refused():
     picture = np.full((8, 8, 3), 0.5)
     broken = picture.copy()
     broken[0, 0, 0] = np.nan
     with pytest.raises(EvaluationError, match="NaN"):
         flip(broken, picture)
     with pytest.raises(EvaluationError, match=r"truth has values from 0.5 to 255"):
-        flip(picture, picture * 510 + np.linspace(-1, 0, 64).reshape(8, 8, 1) * 254.5)
-    with pytest.raises(EvaluationError, match="shapes"):
-        flip(picture, picture[:4])
+        flip(picture, np.linspace(0.5, 255, 64).reshape(8, 8, 1) * np.ones(3))
 
 
 def test_without_the_library_the_message_names_the_extra(monkeypatch):

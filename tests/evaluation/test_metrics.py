@@ -58,7 +58,7 @@ def test_best_gain_finds_a_factor_and_ignores_the_background():
 
 
 def test_psnr_of_channels_is_the_mean_of_three_by_hand():
-    picture = np.zeros((2, 2, 3)) + [0.1, 0.01, 0.001]  # 20, 40 and 60 dB
+    picture = np.ones((2, 2, 3)) * [0.1, 0.01, 0.001]  # 20, 40 and 60 dB
     truth = np.zeros((2, 2, 3))
     assert psnr_per_channel(picture, truth) == pytest.approx(40.0)
     assert psnr(picture, truth) == pytest.approx(-10 * math.log10((1e-2 + 1e-4 + 1e-6) / 3))
@@ -67,7 +67,7 @@ def test_psnr_of_channels_is_the_mean_of_three_by_hand():
 def test_psnr_of_channels_is_infinite_if_one_channel_is_equal():
     truth = np.zeros((2, 2, 3))
     assert psnr_per_channel(truth, truth) == math.inf
-    assert psnr_per_channel(truth + [0.5, 0.0, 0.5], truth) == math.inf
+    assert psnr_per_channel(np.ones((2, 2, 3)) * [0.5, 0.0, 0.5], truth) == math.inf
 
 
 def test_angular_error_over_a_mask():

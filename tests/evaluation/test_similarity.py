@@ -125,14 +125,12 @@ def test_the_window_must_fit(convention):
         ssim(small, small, convention)
 
 
-def test_nan_and_other_shapes_are_refused():
+def test_nan_is_refused():
     picture = np.zeros((16, 16, 3))
     broken = picture.copy()
     broken[0, 0, 0] = np.nan
     with pytest.raises(EvaluationError, match="NaN"):
         ssim(picture, broken)
-    with pytest.raises(EvaluationError, match="shapes"):
-        ssim(picture, np.zeros((16, 17, 3)))
 
 
 @pytest.mark.parametrize(
