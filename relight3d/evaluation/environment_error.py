@@ -16,7 +16,6 @@ from relight3d.core.errors import EvaluationError
 from relight3d.evaluation.checks import require_finite
 from relight3d.shading import latlong
 
-Environment = Float[np.ndarray, "H W 3"]
 Gain = tuple[float, float, float]
 _TIE = 1e-9
 """Turns whose errors differ by less than this share of the energy fit equally well."""
@@ -47,7 +46,7 @@ class EnvironmentScore:
 
 
 def environment_error(
-    recovered: Environment, truth: Environment, height: int = 64
+    recovered: Float[np.ndarray, "H W 3"], truth: Float[np.ndarray, "h w 3"], height: int = 64
 ) -> EnvironmentScore:
     """Compare two lat-long maps of any sizes.
 
@@ -86,7 +85,7 @@ def environment_error(
     return EnvironmentScore(exact[0], exact[1], exact[2], exact[3])
 
 
-def _resampled(environment: Environment, height: int) -> Float[np.ndarray, "h w 3"]:
+def _resampled(environment: Float[np.ndarray, "H W 3"], height: int) -> Float[np.ndarray, "h w 3"]:
     return latlong.downsample(torch.from_numpy(environment).double(), height).numpy()
 
 

@@ -101,7 +101,7 @@ def backproject(
     return (in_camera - pose[:3, 3]) @ pose[:3, :3]
 
 
-def subsample(points: Points, count: int, seed: int = 0) -> Points:
+def subsample(points: Points, count: int, seed: int = 0) -> Float[np.ndarray, "_ 3"]:
     """`count` of the points in their order, the same ones every time; all, if there are fewer."""
     if len(points) <= count:
         return points

@@ -68,7 +68,7 @@ def pearson(
 
 def _selected(
     predicted: Values, truth: Values, where: Bool[np.ndarray, "*mask"]
-) -> tuple[Values, Values]:
+) -> tuple[Float[np.ndarray, "*selected"], Float[np.ndarray, "*selected"]]:
     require_same_shape(predicted=predicted, truth=truth)
     require_same_shape(mask=where, picture=truth[..., 0] if truth.ndim > where.ndim else truth)
     require_some(where)

@@ -101,7 +101,7 @@ def test_blocks_do_not_change_distances(monkeypatch):
 
 def test_small_distances_far_from_the_origin_are_kept():
     a = np.array([[1000.0, 1000.0, 1000.0]])
-    assert chamfer(a, a + [[1e-6, 0, 0]]) == pytest.approx(1e-6, rel=1e-5)
+    assert chamfer(a, a + np.array([[1e-6, 0, 0]])) == pytest.approx(1e-6, rel=1e-5)
 
 
 def test_clouds_without_points_or_with_nan_are_refused():

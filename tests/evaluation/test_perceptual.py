@@ -9,13 +9,13 @@ import torch
 from relight3d.core.errors import ConfigurationError, EvaluationError, FileFormatError
 from relight3d.evaluation import perceptual, perceptual_weights
 from relight3d.evaluation.perceptual import SMALLEST_PX, Lpips, load_lpips, why_absent
-from relight3d.evaluation.perceptual_weights import FOLDER_VARIABLE, TRUNKS, read_weights
+from relight3d.evaluation.perceptual_weights import FOLDER_VARIABLE, TRUNKS, Net, read_weights
 
 NETS = pytest.mark.parametrize("net", ["alex", "vgg"])
 CHANNELS = {"alex": (64, 192, 384, 256, 256), "vgg": (64, 128, 256, 512, 512)}
 
 
-def random_weights(net: str) -> tuple[dict, dict]:
+def random_weights(net: Net) -> tuple[dict, dict]:
     """He-scaled trunk, and linear layers in [0, 1]."""
     generator = torch.Generator().manual_seed(0)
     trunk = {}
@@ -65,7 +65,7 @@ def written_out(net: str, trunk: dict, layers: dict, pictures: list, stretched: 
         shift, scale = torch.tensor([-0.03, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.45])
         x = (x - shift[:, None, None]) / scale[:, None, None]
         found = []
-        for i, layer in enumerate(network[: taps[-1] + 1]):
+        for i, layer in enumerate(list(network)[: taps[-1] + 1]):
             x = layer(x)
             if i in taps:
                 found.append(torch.nn.functional.normalize(x, dim=1, eps=1e-10))

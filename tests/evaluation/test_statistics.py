@@ -71,6 +71,7 @@ def test_what_views_share_cancels_in_pairs():
     assert found.std == pytest.approx(0.5)
     assert found.high == pytest.approx(1.0 + 4.302653 * 0.5 / math.sqrt(3), abs=1e-6)
     reverse = paired_difference(after, before)
+    assert found.high is not None
     assert reverse.low == pytest.approx(-found.high)
 
 
