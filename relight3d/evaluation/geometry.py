@@ -17,11 +17,11 @@ from relight3d.evaluation.checks import require_finite, require_same_shape
 
 Points = Float[np.ndarray, "N 3"]
 DepthView = tuple[
-    Float[np.ndarray, "H W"],
-    Float[np.ndarray, "H W"],
-    Bool[np.ndarray, "H W"],
+    Float[np.ndarray, "_ _"],
+    Float[np.ndarray, "_ _"],
+    Bool[np.ndarray, "_ _"],
 ]
-"""Predicted depth, true depth, and which pixels count."""
+"""Predicted depth, true depth, and which pixels count, [H W]; views may differ in size."""
 
 _DISTANCES_AT_A_TIME = 1 << 22
 """32 MB of them in float64."""
