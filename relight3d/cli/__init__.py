@@ -28,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decompose": ("decomposing", "only the second stage, in a folder where the first is done"),
     "render": ("rendering", "asset -> pictures under its own or any other light"),
     "export": ("exporting", "asset -> .ply for every splat viewer, and the recovered light"),
+    "eval": ("evaluating", "scores of a run, or of any frames, as the papers of the field score"),
     "info": ("information", "versions, rasterizers, and what is missing on this machine"),
 }
 """Command -> module of this package that has `run_NAME(arguments)`, and what it does."""

@@ -9,11 +9,9 @@ import dataclasses
 import math
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float
 
 from relight3d.core.errors import EvaluationError
-from relight3d.core.ssim import ssim
 from relight3d.evaluation.checks import require_finite, require_same_shape, require_some
 
 Picture = Float[np.ndarray, "H W 3"]
@@ -63,17 +61,6 @@ def psnr_per_channel(picture: Picture, truth: Picture) -> float:
     return sum(psnr(picture[..., c], truth[..., c]) for c in range(3)) / 3
 
 
-def mean_ssim(picture: Picture, truth: Picture) -> float:
-    """Structural similarity of one picture (`core.ssim`)."""
-    require_finite(picture=picture, truth=truth)
-    return float(ssim(torch.from_numpy(picture).float(), torch.from_numpy(truth).float()))
-
-
-def over(color: Picture, alpha: Float[np.ndarray, "H W 1"], background: float) -> Picture:
-    """Blend a straight-alpha picture over grey in its stored, encoded values, as TensoIR does."""
-    return color * alpha + (1.0 - alpha) * background
-
-
 def angles_deg(
     normals: Float[np.ndarray, "H W 3"], truth: Float[np.ndarray, "H W 3"]
 ) -> Float[np.ndarray, "H W"]:
@@ -106,22 +93,3 @@ def angular_error(
     require_some(where)
     angles = angles_deg(normals[where][None], truth[where][None])
     return AngularError(float(angles.mean()), float(np.median(angles)))
-
-
-class BestGain:
-    """Least-squares factor per channel that takes some pictures to others; black gives 1."""
-
-    def __init__(self) -> None:
-        """Nothing collected."""
-        self._cross, self._square = np.zeros(3), np.zeros(3)
-
-    def add(self, picture: Picture, truth: Picture, where: Bool[np.ndarray, "H W"]) -> None:
-        """Count the pixels `where`."""
-        require_finite(picture=picture[where], truth=truth[where])
-        values = picture[where].astype(np.float64)
-        self._cross += (values * truth[where]).sum(0)
-        self._square += np.square(values).sum(0)
-
-    def gain(self) -> Float[np.ndarray, "3"]:
-        """The factors."""
-        return np.where(self._square > 0, self._cross / np.maximum(self._square, 1e-12), 1.0)

@@ -50,7 +50,7 @@ class ReportContent:
     config: Mapping[str, Any]
     """config.json."""
     metrics: Mapping[str, Any]
-    """metrics.json, empty without test views."""
+    """Scores by our own protocol (`evaluate`), empty without test views."""
     splats: int
 
 
@@ -82,19 +82,21 @@ def report_html(content: ReportContent) -> str:
 
 def _key_numbers(content: ReportContent) -> list[tuple[str, str]]:
     metrics, entries = content.metrics, []
-    if "novel_views" in metrics:
-        novel = metrics["novel_views"]
+    if "novel" in metrics:
+        novel = metrics["novel"]
+        count = len(novel["views"]["psnr"])
         entries += [
-            (f"{novel['psnr']:.2f} dB", f"PSNR of {metrics['views']} unseen views"),
+            (decibel_words(novel["psnr"]), f"PSNR of {count} unseen views"),
             (f"{novel['ssim']:.3f}", "SSIM of the unseen views"),
         ]
-    if "normal_mae_deg" in metrics:
-        entries.append((f"{metrics['normal_mae_deg']:.1f}°", "mean error of normals"))
-    for name, light in metrics.get("relit", {}).items():
-        more = light["gain_over_unrelit_db"]
-        entries.append(
-            (f"{light['psnr']:.2f} dB", f"relit by {name}; {more:+.2f} dB over not relighting")
-        )
+    if "normal" in metrics:
+        entries.append((f"{metrics['normal']['mae_deg']:.1f}°", "mean error of normals"))
+    for name, light in metrics.get("relit", {}).get("lights", {}).items():
+        label = f"relit by {name}"
+        if "gain_over_unrelit_db" in light:
+            more = float(light["gain_over_unrelit_db"])
+            label += f"; {more:+.2f} dB over not relighting"
+        entries.append((decibel_words(light["psnr"]), label))
     stages = content.record.get("stages", {})
     entries += [
         (duration(sum(s["seconds"] for s in stages.values())), "in all"),
@@ -211,6 +213,11 @@ def _settings(content: ReportContent) -> str:
         page.folded("settings and versions", json.dumps(content.config, indent=2)),
         page.folded("scores", json.dumps(content.metrics, indent=2)) if content.metrics else "",
     )
+
+
+def decibel_words(value: float | str) -> str:
+    """A PSNR, which may be "inf"."""
+    return f"{float(value):.2f} dB"
 
 
 def error_map(ours: Pixels, truth: Pixels) -> UInt8[np.ndarray, "H W 4"]:

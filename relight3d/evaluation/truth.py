@@ -1,22 +1,16 @@
-"""Ground truth and held-out photos, as the scores compare them."""
+"""Ground truth as the scores compare it: the one place that knows how its files are meant."""
 
-from pathlib import Path
+import dataclasses
 
 import numpy as np
-from jaxtyping import Bool, Float
+import torch
+from jaxtyping import Float
 
-from relight3d.core.views import ColorSpace, View
-from relight3d.evaluation.metrics import Picture, over
+from relight3d.core.color import linear_from_srgb, srgb_from_linear
+from relight3d.core.views import View
+from relight3d.evaluation.metrics import Picture
 from relight3d.files.images import Image, read_image, read_mask
-
-WHITE, BLACK = 1.0, 0.0
-
-
-def photo_on_background(view: View) -> Picture:
-    """The held-out photo, encoded, over white if it has a mask (black would be of no effect)."""
-    image = read_image(view.image_path)
-    alpha = coverage_of(view, image)
-    return encoded(image) if alpha is None else over(encoded(image), alpha, WHITE)
+from relight3d.files.reading import read_array
 
 
 def coverage_of(view: View, image: Image) -> Float[np.ndarray, "H W 1"] | None:
@@ -26,44 +20,36 @@ def coverage_of(view: View, image: Image) -> Float[np.ndarray, "H W 1"] | None:
     return image.alpha
 
 
-def relit_photo(path: Path) -> tuple[Picture, Float[np.ndarray, "H W 1"]]:
-    """A ground-truth picture under another light: encoded colour and alpha."""
-    image = read_image(path)
-    return encoded(image), alpha_or_full(image)
+def true_map(view: View, what: str) -> tuple[Image, Float[np.ndarray, "H W 1"]]:
+    """A true map and where it shows the object: its own alpha, else the photo's mask, else all.
+
+    Albedo comes in the colour space that its values are in; normals as 0.5 n + 0.5 in the world.
+    """
+    if what == "normal" and "normal" not in view.truth:
+        image = _from_camera_normals(view)
+    else:
+        image = read_image(view.truth[what])
+    if what == "albedo" and image.bits != 32:
+        image = dataclasses.replace(image, color_space=view.albedo_space)
+    coverage = image.alpha
+    if coverage is None:
+        coverage = coverage_of(view, read_image(view.image_path))
+    return image, np.ones_like(image.pixels[..., :1]) if coverage is None else coverage
 
 
-def true_albedo(
-    path: Path, space: ColorSpace = "linear"
-) -> tuple[Picture, Bool[np.ndarray, "H W"]]:
-    """Linear albedo of a picture encoded as `space` says, and where the object is."""
-    image = read_image(path)
-    albedo = image.pixels if space == "linear" or image.color_space == "linear" else decoded(image)
-    return albedo, alpha_or_full(image)[..., 0] >= 0.5
+def _from_camera_normals(view: View) -> Image:
+    """World normals of a .npy in OpenGL camera axes (x right, y up, z to the viewer)."""
+    normals = read_array(view.truth["camera_normal"], "The normal map").astype(np.float32)
+    to_world = view.world_to_camera[:3, :3].T @ np.diag([1.0, -1.0, -1.0])
+    world = normals @ to_world.T.astype(np.float32)
+    return Image(0.5 * world + 0.5, None, "srgb", 32)
 
 
-def true_normals(path: Path) -> tuple[Float[np.ndarray, "H W 3"], Bool[np.ndarray, "H W"]]:
-    """World normals from 0.5 n + 0.5, and where the object is."""
-    image = read_image(path)
-    normals = image.pixels * 2.0 - 1.0
-    known = np.linalg.norm(normals, axis=-1) > 0.5
-    return normals, known & (alpha_or_full(image)[..., 0] >= 0.5)
+def decode_srgb(values: Picture) -> Picture:
+    """Linear values of sRGB-encoded ones."""
+    return linear_from_srgb(torch.from_numpy(values)).numpy()
 
 
-def alpha_or_full(image: Image) -> Float[np.ndarray, "H W 1"]:
-    """Alpha, or 1 everywhere."""
-    return np.ones_like(image.pixels[..., :1]) if image.alpha is None else image.alpha
-
-
-def decoded(image: Image) -> Picture:
-    """Linear values of an sRGB-encoded picture."""
-    high = ((image.pixels + 0.055) / 1.055) ** 2.4
-    return np.where(image.pixels > 0.04045, high, image.pixels / 12.92).astype(np.float32)
-
-
-def encoded(image: Image) -> Picture:
-    """The picture as a screen shows it: linear files are clipped at 1 and sRGB-encoded."""
-    if image.color_space == "srgb":
-        return image.pixels
-    linear = np.clip(image.pixels, 0.0, 1.0)
-    high = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.where(linear > 0.0031308, high, 12.92 * linear).astype(np.float32)
+def encode_srgb(linear: Picture) -> Picture:
+    """sRGB-encoded values of linear ones; not clipped above 1."""
+    return srgb_from_linear(torch.from_numpy(linear)).numpy()

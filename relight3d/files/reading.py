@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from relight3d.core.errors import FileFormatError
 
 MAX_FILE_BYTES = 4 << 30
@@ -51,3 +53,25 @@ def check_picture_size(path: Path, what: str, width_px: int, height_px: int) -> 
             f"{what} {path} says it is {width_px} x {height_px} pixels. Sizes from 1 x 1 to "
             f"{MAX_PIXELS:,} pixels are read; the header may be damaged."
         )
+
+
+def read_array(path: Path, what: str) -> np.ndarray:
+    """An array of numbers from a .npy file, which never runs what the file says.
+
+    Raises:
+        FileFormatError: What `file_size` refuses; not such a file, cut off, or not of numbers; more
+            values than four pictures of `MAX_PIXELS`.
+    """
+    size = file_size(path, what)
+    if size > 4 * 8 * MAX_PIXELS:
+        raise FileFormatError(f"{what} {path} has {size:,} bytes, too many for a picture's map.")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError, SyntaxError, TypeError, MemoryError) as error:
+        raise FileFormatError(
+            f"{what} {path} cannot be read as a .npy array ({str(error)[:100]}). Write it with "
+            "numpy.save."
+        ) from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        raise FileFormatError(f"{what} {path} does not hold an array of numbers.")
+    return array

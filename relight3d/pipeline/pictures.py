@@ -1,18 +1,20 @@
 """Maps to the 8-bit pictures that are written, scored and shown, all by the same code."""
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from relight3d.core.photos import Photo, cameras_of
 from relight3d.core.types import Cameras, EnvironmentLight
 from relight3d.core.views import Capture, View
-from relight3d.evaluation.score import Frames
+from relight3d.evaluation.tasks import OTHER_LIGHTS
 from relight3d.files.environment import read_environment
-from relight3d.files.images import Image
-from relight3d.pipeline.drawing import Gain, Light, Maps, Painter
+from relight3d.files.images import SUFFIXES, Image, image_info
+from relight3d.pipeline.drawing import NO_GAIN, Gain, Light, Maps, Painter
 from relight3d.shading.latlong import reoriented
 from relight3d.view.frames import Aov, encode_aov
 
@@ -76,12 +78,15 @@ def environment_picture(light: EnvironmentLight) -> UInt8[np.ndarray, "H W 4"]:
 
 
 class AssetFrames:
-    """Draws an asset for `evaluation.score`."""
+    """Draws an asset for `evaluation`, as `relight3d render` writes it (a `FrameSource`)."""
+
+    applies_gain = True
 
     def __init__(self, painter: Painter, capture: Capture):
         """Take the asset's painter, and the capture with the lights."""
         self.painter, self._capture = painter, capture
         self._lights: dict[str, Light] = {}
+        self._last: tuple[str, Maps] | None = None
 
     def light(self, environment: str) -> Light:
         """One of the capture's environments; the same object every time, so shadows are kept."""
@@ -94,21 +99,58 @@ class AssetFrames:
             self._lights[environment] = Light(light)
         return self._lights[environment]
 
-    def captured(self, view: View) -> Frames:
-        """The view under its own light."""
-        maps = self.painter.captured(cameras_of([view]), view.light)
-        with_material = "albedo" in maps
-        return Frames(
-            rgb=picture(maps, "rgb"),
-            physics=picture(maps | {"rgb": maps["physics"]}, "rgb") if with_material else None,
-            albedo=picture(maps, "albedo") if with_material else None,
-            normal=picture(maps, "normal"),
-        )
+    def why_not(self, what: str) -> str | None:
+        """Why a map cannot be drawn; None if it can."""
+        if what in ("rgb", "normal", "depth"):
+            return None
+        if self.painter.asset.materials is None:
+            return "the asset has no materials yet"
+        name = what.removeprefix("relit/")
+        if what.startswith("relit/") and name not in (*self._capture.environments, OTHER_LIGHTS):
+            return f"the capture has no environment map of {name}"
+        return None
+
+    def draw(self, view: View, what: str, truth: Path, gain: Gain = NO_GAIN) -> Image:
+        """8 bits against 8-bit truth, else unquantised and linear."""
+        aov: Aov = "rgb"
+        if what.startswith("relit/"):
+            name = what.removeprefix("relit/")
+            light = view.light.environment if name == OTHER_LIGHTS else name
+            maps = self.painter.relit(cameras_of([view]), self.light(light or ""), gain)
+        else:
+            maps = self._captured(view)
+            if what == "physics":
+                maps = {**maps, "rgb": maps["physics"]}
+            else:
+                aov = cast(Aov, what)
+        is_picture = truth.suffix.lower() in SUFFIXES
+        if is_picture and image_info(truth).color_space == "linear" and aov == "rgb":
+            values = maps[aov].float().cpu().numpy()
+            return Image(values, maps["alpha"].float().cpu().numpy(), "linear", 32)
+        pixels = picture(maps, aov).astype(np.float32) / 255.0
+        return Image(pixels[..., :3], pixels[..., 3:], "srgb", 8)
+
+    def depth(self, view: View) -> Float[np.ndarray, "H W"]:
+        """0 where less than half is covered."""
+        maps = self._captured(view)
+        depth = torch.where(maps["alpha"] > 0.5, maps["depth"], 0.0)
+        return depth[..., 0].float().cpu().numpy()
+
+    def environment(self, name: str) -> Float[np.ndarray, "h w 3"] | None:
+        """The recovered light of that name."""
+        light = self.painter.asset.environments.get(name)
+        return None if light is None else light.radiance_linear.detach().float().cpu().numpy()
 
     def relit(self, view: View, environment: str, gain: Gain) -> Picture:
         """The view under one of the capture's environments."""
         maps = self.painter.relit(cameras_of([view]), self.light(environment), gain)
         return picture(maps, "rgb")
+
+    def _captured(self, view: View) -> Maps:
+        """All maps of a view; the last view's are kept, for they are asked for one by one."""
+        if self._last is None or self._last[0] != view.name:
+            self._last = (view.name, self.painter.captured(cameras_of([view]), view.light))
+        return self._last[1]
 
 
 def spread(views: Sequence[View], count: int) -> list[View]:

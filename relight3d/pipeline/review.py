@@ -9,8 +9,9 @@ from relight3d.capture import load_photo
 from relight3d.core.photos import cameras_at_one_size, cameras_of
 from relight3d.core.types import Asset, Cameras
 from relight3d.core.views import Capture, View
+from relight3d.evaluation.evaluate import evaluate
+from relight3d.evaluation.protocols import RELIGHT3D
 from relight3d.evaluation.report import Comparison, ReportContent, report_html
-from relight3d.evaluation.score import score_frames
 from relight3d.files.atomic import atomic_file
 from relight3d.files.images import read_image
 from relight3d.files.pictures import colorize
@@ -36,8 +37,16 @@ def frames_of(capture: Capture, asset: Asset, rasterize: Rasterizer) -> pictures
 
 
 def write_metrics(run: RunFolder, capture: Capture, frames: pictures.AssetFrames) -> None:
-    """Score the test views into RUN/metrics.json."""
-    write_json(run.metrics_path, score_frames(capture, frames))
+    """Score the test views by our own protocol into RUN/metrics.json."""
+    write_json(run.metrics_path, evaluate(capture, frames, [RELIGHT3D], perceptual=False))
+
+
+def read_metrics(run: RunFolder) -> dict[str, Any]:
+    """The scores of `write_metrics`; empty if there are none."""
+    if not run.metrics_path.exists():
+        return {}
+    metrics = json.loads(run.metrics_path.read_text())
+    return metrics.get("results", {}).get(RELIGHT3D.name, {})
 
 
 def write_report(run: RunFolder, capture: Capture, frames: pictures.AssetFrames) -> None:
@@ -45,7 +54,7 @@ def write_report(run: RunFolder, capture: Capture, frames: pictures.AssetFrames)
     painter, asset = frames.painter, frames.painter.asset
     split = "test" if capture.split("test") else "train"
     views = pictures.spread(capture.split(split), COMPARED_VIEWS)
-    metrics = json.loads(run.metrics_path.read_text()) if run.metrics_path.exists() else {}
+    metrics = read_metrics(run)
     content = ReportContent(
         title=capture.root.name,
         lead=_lead(capture, asset),
@@ -109,7 +118,7 @@ def _maps(painter: Painter, view: View) -> dict[str, Any]:
 
 def _gain(metrics: dict[str, Any]) -> Gain:
     """The albedo alignment, if the truth is known."""
-    red, green, blue = metrics.get("albedo", {}).get("gain", NO_GAIN)
+    red, green, blue = metrics.get("albedo", {}).get("gain") or NO_GAIN
     return (red, green, blue)
 
 
@@ -159,8 +168,10 @@ def _relit(
     frames: pictures.AssetFrames, views: Sequence[View], metrics: dict[str, Any]
 ) -> list[Comparison]:
     compared = []
-    for name in metrics.get("relit", {}):
+    for name in metrics.get("relit", {}).get("lights", {}):
         for view in views[:RELIT_VIEWS]:
+            if f"relit/{name}" not in view.truth:
+                continue
             ours = frames.relit(view, name, _gain(metrics))
             truth = pictures.image_picture(read_image(view.truth[f"relit/{name}"]))
             compared.append(Comparison(f"{name}, {view.name}", ours, truth))
