@@ -78,6 +78,8 @@ def _run_command(name: str, arguments: list[str]) -> int:
         _command(name)(arguments)
     except Relight3dError as error:
         return _complain(str(error))
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt as error:
         print(f"\n{error or 'Interrupted.'}", file=sys.stderr)
         return getattr(error, "exit_code", 130)

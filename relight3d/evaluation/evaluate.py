@@ -56,12 +56,13 @@ def evaluate(
     views = capture.split("test")
     if not views:
         raise CaptureError(
-            f"{capture.root} has no test views, so nothing can be scored. Hold some out: --hold-out 8."
+            f"{capture.root} has no test views, so nothing can be scored. Hold some out: "
+            "--hold-out 8."
         )
-    results = {}
+    results, known = {}, {}
     for protocol in protocols:
         say(f"{protocol.name}: {protocol.title}")
-        result = _score(capture, source, protocol, lights, perceptual)
+        result = _score(capture, source, protocol, lights, perceptual, known)
         refuse_nan(result, protocol.name)
         results[protocol.name] = result
     if not any(_scored(result) for result in results.values()):
@@ -84,8 +85,9 @@ def _score(
     protocol: Protocol,
     lights: Sequence[str],
     perceptual: bool,
+    known: dict[bytes, float],
 ) -> dict[str, Any]:
-    tools, absent = _tools(protocol, perceptual)
+    tools, absent = _tools(protocol, perceptual, known)
     found: dict[str, Any] = {"protocol": protocol.as_json()}
     if "novel" in protocol.scores:
         found["novel"] = novel_scores(capture, source, protocol, tools, absent)
@@ -100,7 +102,9 @@ def _score(
     return {**found, "absent": absent}
 
 
-def _tools(protocol: Protocol, perceptual: bool) -> tuple[Tools, dict[str, str]]:
+def _tools(
+    protocol: Protocol, perceptual: bool, known: dict[bytes, float]
+) -> tuple[Tools, dict[str, str]]:
     if not perceptual:
         return Tools(), {"flip": "not asked for", "lpips": "not asked for"}
     absent = {}
@@ -110,7 +114,7 @@ def _tools(protocol: Protocol, perceptual: bool) -> tuple[Tools, dict[str, str]]
     flip = flip_door.available()
     if not flip:
         absent["flip"] = "flip-evaluator is not installed: pip install 'relight3d[eval]'"
-    return Tools(lpips, flip), absent
+    return Tools(lpips, flip, known), absent
 
 
 def _scored(result: dict[str, Any]) -> bool:

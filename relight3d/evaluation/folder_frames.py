@@ -62,7 +62,7 @@ class FolderFrames:
             raise FileFormatError(
                 f"{root} has no frame of {capture.root.name}. Looked for pictures in it, in rgb/, "
                 f"albedo/, normal/, roughness/, metallic/, depth/, relit/LIGHT/, and for the "
-                f"capture's own layout ({self._views[0].name}/...). `relight3d eval --help` says more."
+                f"capture's own layout ({self._views[0].name}/...). See `relight3d eval --help`."
             )
 
     def why_not(self, what: str) -> str | None:
@@ -95,8 +95,8 @@ class FolderFrames:
             height, width = fitting[0].pixels.shape[:2]
             raise FileFormatError(
                 f"The frame {candidates[0]} is {width} x {height} pixels, its truth {truth} is "
-                f"{wanted.pixels.shape[1]} x {wanted.pixels.shape[0]}. Nothing is resized, for that "
-                "changes scores: render at the truth's size."
+                f"{wanted.pixels.shape[1]} x {wanted.pixels.shape[0]}. Nothing is resized, for "
+                "that changes scores: render at the truth's size."
             )
         return fitting[0]
 
@@ -195,8 +195,8 @@ class FolderFrames:
         if by_number and max(by_number) >= len(self._views):
             raise FileFormatError(
                 f"{files[0].parent} has a frame number {max(by_number)}, but the capture has "
-                f"{len(self._views)} test views, 0 to {len(self._views) - 1}. Number the frames of the "
-                "test views alone, or call them after the views: "
+                f"{len(self._views)} test views, 0 to {len(self._views) - 1}. Number the frames of "
+                "the test views alone, or call them after the views: "
                 f"{views[0].name}{files[0].suffix} ..."
             )
         numbered = {view.name: i for i, view in enumerate(self._views)}
@@ -214,8 +214,8 @@ class FolderFrames:
             shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
             raise FileFormatError(
                 f"{folder}: frames of {what} are missing for {len(missing)} of {len(truths)} test "
-                f"views ({shown}). A score over fewer views would not be the one it claims to be: add "
-                "them."
+                f"views ({shown}). A score over fewer views would not be what it claims to be: "
+                "add them."
             )
         return found
 

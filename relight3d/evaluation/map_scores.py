@@ -19,7 +19,7 @@ from relight3d.evaluation.shadow_leak import shadow_leak
 from relight3d.evaluation.statistics import spread
 from relight3d.files.images import Image
 
-CHAMFER_POINTS = 20_000
+CHAMFER_POINTS = 10_000
 _UP = np.array([0.0, 0.0, 1.0], np.float32)
 
 

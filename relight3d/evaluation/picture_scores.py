@@ -1,8 +1,9 @@
 """Scores of pictures under one protocol, collected view by view: PSNR, SSIM, FLIP, LPIPS."""
 
 import dataclasses
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from relight3d.evaluation import flip as flip_door
 from relight3d.evaluation.checks import require_finite
 from relight3d.evaluation.compared import Pair
 from relight3d.evaluation.metrics import Picture, decibels
-from relight3d.evaluation.perceptual import Lpips
+from relight3d.evaluation.perceptual import InputRange, Lpips
 from relight3d.evaluation.protocol import Protocol, PsnrRule
 from relight3d.evaluation.similarity import ssim
 from relight3d.evaluation.statistics import spread
@@ -22,10 +23,32 @@ GREY = 0.5
 
 @dataclasses.dataclass(frozen=True)
 class Tools:
-    """Measures that need something beside this package."""
+    """Measures that need something beside this package; protocols that see equal pictures share."""
 
     lpips: Lpips | None = None
     flip: bool = False
+    known: dict[bytes, float] = dataclasses.field(default_factory=dict)
+
+    def flip_of(self, ours: Picture, truth: Picture) -> float:
+        """Mean FLIP."""
+        return self._once("flip", ours, truth, lambda: flip_door.flip(ours, truth).mean)
+
+    def lpips_of(self, ours: Picture, truth: Picture, input_range: InputRange) -> float:
+        """LPIPS by the network at hand."""
+        lpips = self.lpips
+        assert lpips is not None
+        what = f"{lpips.net} {input_range}"
+        return self._once(what, ours, truth, lambda: lpips.distance(ours, truth, input_range))
+
+    def _once(
+        self, what: str, ours: Picture, truth: Picture, measure: Callable[[], float]
+    ) -> float:
+        key = hashlib.blake2b(what.encode())
+        key.update(np.ascontiguousarray(ours))
+        key.update(np.ascontiguousarray(truth))
+        if key.digest() not in self.known:
+            self.known[key.digest()] = measure()
+        return self.known[key.digest()]
 
 
 class PictureScores:
@@ -53,9 +76,9 @@ class PictureScores:
         similarity = ssim(ours, truth, protocol.ssim)
         self._views.setdefault("ssim", []).append(similarity)
         if self._tools.flip:
-            self._views.setdefault("flip", []).append(flip_door.flip(ours, truth).mean)
+            self._views.setdefault("flip", []).append(self._tools.flip_of(ours, truth))
         if self._tools.lpips is not None:
-            distance = self._tools.lpips.distance(ours, truth, protocol.lpips_input)
+            distance = self._tools.lpips_of(ours, truth, protocol.lpips_input)
             self._views.setdefault("lpips", []).append(distance)
 
     def result(self) -> dict[str, Any]:
