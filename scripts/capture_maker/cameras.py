@@ -36,7 +36,7 @@ class Orbit:
         """Camera-to-world matrices [count, 4, 4]."""
         heights = self.train_height if split == "train" else self.test_height
         centers = self.distance * self.positions(count, heights, phase)
-        return np.stack([look_at(center, np.zeros(3)) for center in centers])
+        return np.array([look_at(center, np.zeros(3)) for center in centers]).reshape(-1, 4, 4)
 
     def light_positions(self, count: int, split: str, phase: float) -> np.ndarray:
         """Point lights [count, 3] on the cameras' side, 3.8 to 5.2 units from the origin."""
@@ -75,13 +75,10 @@ class Inside:
         centers, targets = self.places(count, first), self.places(count, first + 10000)
         middle = 0.5 * (np.array(self.low) + np.array(self.high))
         targets = middle + (targets - middle) / 3
-        pushed = []
-        for center, target in zip(centers, targets, strict=True):
-            away = target - center
-            if np.linalg.norm(away) < 0.3:  # too near the middle to look at it: look at a wall
-                target = center + np.array([math.cos(center[0] * 37), math.sin(center[0] * 37), 0])
-            pushed.append(look_at(center, target))
-        return np.stack(pushed) if pushed else np.zeros((0, 4, 4))
+        near = np.linalg.norm(targets - centers, axis=1) < 0.3  # so near, a wall is the view
+        targets = np.where(near[:, None], centers + [[0.0, 1.0, 0.0]], targets)
+        poses = [look_at(*both) for both in zip(centers, targets, strict=True)]
+        return np.array(poses).reshape(-1, 4, 4)
 
     def light_positions(self, count: int, split: str, phase: float) -> np.ndarray:
         """Point lights [count, 3] within the box."""

@@ -88,11 +88,17 @@ def reduced(radiance: np.ndarray) -> np.ndarray:
         return radiance
     weight = row_weights(height).reshape(rows, factor, 1, 1, 1)
     blocks = radiance.reshape(rows, factor, 2 * rows, factor, 3)
-    return (blocks * weight).sum((1, 3)) / (weight.sum(1) * factor)
+    return (blocks * weight).sum((1, 3)) / (weight.sum((1, 2)) * factor)
 
 
-def environment_emitter(path: Path, rotation_deg: float) -> dict:
-    """A map of the capture as Mitsuba's emitter, turned counter-clockwise about +z."""
+def environment_emitter(
+    path: Path, rotation_deg: float, window: tuple[float, float, float] | None = None
+) -> dict:
+    """A map of the capture as Mitsuba's emitter, turned counter-clockwise about +z.
+
+    Given the way out through a `window`, the only one there is, what lies behind (and can light
+    nothing) is made black, so that no path is spent on it.
+    """
     import mitsuba as mi
 
     angle = math.radians(rotation_deg)
@@ -102,11 +108,24 @@ def environment_emitter(path: Path, rotation_deg: float) -> dict:
     to_world = np.eye(4)
     to_world[:3, :3] = turn @ TO_LOCAL.T
     pixels = read_environment(path).radiance_linear.numpy()
+    if window is not None:
+        to_window = to_world[:3, :3].T @ np.array(window)
+        seen = local_directions(len(pixels)) @ to_window > -0.02  # a texel more, for its edge
+        pixels = np.where(seen[..., None], pixels, 0)
     return {
         "type": "envmap",
         "bitmap": mi.Bitmap(np.ascontiguousarray(pixels, np.float32)),
         "to_world": mi.ScalarTransform4f(to_world),
     }
+
+
+def local_directions(height: int) -> np.ndarray:
+    """Directions of the texels [height, 2 height, 3] in the frame of Mitsuba's `envmap`."""
+    polar = (np.arange(height) + 0.5)[:, None] / height * math.pi
+    around = (np.arange(2 * height) + 0.5)[None] / height * math.pi
+    flat = np.sin(polar)
+    parts = (flat * np.sin(around), np.cos(polar) + 0 * around, -flat * np.cos(around))
+    return np.stack(parts, -1)
 
 
 def point_emitter(position: np.ndarray, intensity: float) -> dict:

@@ -33,9 +33,7 @@ class Maps:
     """[H, W, 1]: the share of the pixel that surfaces cover."""
 
 
-def true_maps(
-    tracer: Tracer, pose: np.ndarray, fov_x_rad: float, size_px: int, seed: int
-) -> Maps:
+def true_maps(tracer: Tracer, pose: np.ndarray, fov_x_rad: float, size_px: int, seed: int) -> Maps:
     """Trace `RAYS_PER_PIXEL` rays through each pixel; deterministic for a seed."""
     total = np.zeros((size_px, size_px, 10))
     for index in range(PASSES):
@@ -62,9 +60,7 @@ def _values(surfaces: list[Surface], hits: dict[str, np.ndarray], pose: np.ndarr
         material = surface.material
         values[rows, 0:3] = sample(material.base_color, uv)
         away = pose[:3, 3] - hits["position"][rows]
-        values[rows, 3:6] = _normals(
-            surface, uv, hits["normal"][rows], hits["du"][rows], away
-        )
+        values[rows, 3:6] = _normals(surface, uv, hits["normal"][rows], hits["du"][rows], away)
         values[rows, 6:7] = sample(material.roughness, uv)
         values[rows, 7:8] = sample(material.metallic, uv)
         values[rows, 8] = away @ pose[:3, 2]

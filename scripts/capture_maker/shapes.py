@@ -19,8 +19,8 @@ def box(
     middle = corners.mean(0)[:2]
     corners[:, :2] = (corners[:, :2] - middle) @ turn + middle
     positions = np.concatenate([corners[list(side)] for side in _SIDES])
-    first = 4 * np.arange(6)[:, None]
-    triangles = np.concatenate([first + [0, 1, 2], first + [0, 2, 3]])
+    halves = np.array([[0, 1, 2], [0, 2, 3]])
+    triangles = (4 * np.arange(6)[:, None, None] + halves).reshape(-1, 3)
     return Surface(positions.astype(np.float32), triangles.astype(np.uint32), material)
 
 

@@ -87,3 +87,29 @@ def moved(surface: Surface, offset: np.ndarray, scale: float) -> Surface:
 def triangle_count(surfaces: list[Surface]) -> int:
     """Of all surfaces."""
     return sum(len(surface.triangles) for surface in surfaces)
+
+
+def joined(surfaces: list[Surface]) -> Surface:
+    """All triangles in order as one surface, of a material that is not to be looked at."""
+    return Surface(
+        np.concatenate([s.positions[s.triangles].reshape(-1, 3) for s in surfaces]),
+        np.arange(3 * triangle_count(surfaces), dtype=np.uint32).reshape(-1, 3),
+        plain(0.5, 0.5, 0.5),
+        np.concatenate([_corner_normals(surface) for surface in surfaces]),
+        np.concatenate([_corner_uv(surface) for surface in surfaces]),
+    )
+
+
+def _corner_normals(surface: Surface) -> np.ndarray:
+    if surface.normals is not None:
+        return surface.normals[surface.triangles].reshape(-1, 3)
+    a, b, c = (surface.positions[surface.triangles[:, corner]] for corner in range(3))
+    flat = np.cross((b - a).astype(np.float64), c - a)
+    flat /= np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-30)
+    return np.repeat(flat, 3, axis=0).astype(np.float32)
+
+
+def _corner_uv(surface: Surface) -> np.ndarray:
+    if surface.uv is None:
+        return np.zeros((3 * len(surface.triangles), 2), np.float32)
+    return surface.uv[surface.triangles].reshape(-1, 2)

@@ -9,12 +9,12 @@ from types import ModuleType
 
 import numpy as np
 
-from capture_maker.surfaces import Surface, Texture
+from capture_maker.surfaces import Surface, Texture, joined
 from relight3d.core.errors import BackendUnavailableError, ConfigurationError
 
 BLOCK_PX = 16
 DEFAULT_VARIANT = "scalar_rgb"
-AOVS = "position:position,uv:uv,normal:sh_normal,du:dp_du,shape:shape_index"
+AOVS = "position:position,uv:uv,normal:sh_normal,du:dp_du,triangle:prim_index,depth:depth"
 
 
 def load_mitsuba(variant: str = DEFAULT_VARIANT) -> ModuleType:
@@ -55,7 +55,9 @@ class Tracer:
         self._mi = mi
         self._materials: dict[tuple[int, bool], object] = {}
         self.surfaces = surfaces
-        self._meshes = {f"part{i:05d}": self._mesh(s, i) for i, s in enumerate(surfaces)}
+        names = [f"part{index:05d}" for index in range(len(surfaces))]
+        self._meshes = {name: self._mesh(s, name) for name, s in zip(names, surfaces, strict=True)}
+        self._one_mesh: object | None = None
 
     def scene(self, emitter: dict | None, max_depth: int, hide_light: bool) -> object:
         """A scene under one light. `hide_light`: where nothing is hit, the picture is empty."""
@@ -92,17 +94,22 @@ class Tracer:
             integrator=integrator,
         )  # fmt: skip
         rows = np.array(film, np.float64).reshape(size_px * size_px, -1)
-        shape = np.rint(rows[:, 11]).astype(np.int64) - 1
-        order = [int(s.id().removeprefix("part")) for s in self._bare().shapes()]
+        counts = np.cumsum([len(surface.triangles) for surface in self.surfaces])
+        shape = np.searchsorted(counts, np.rint(rows[:, 11]).astype(np.int64), side="right")
         return {
-            "position": rows[:, 0:3], "uv": rows[:, 3:5], "normal": rows[:, 5:8],
-            "du": rows[:, 8:11], "shape": np.array([*order, -1])[shape],
-        }  # fmt: skip
+            "position": rows[:, 0:3],
+            "uv": rows[:, 3:5],
+            "normal": rows[:, 5:8],
+            "du": rows[:, 8:11],
+            "shape": np.where(rows[:, 12] > 0, shape, -1),
+        }
 
     def _bare(self) -> object:
-        if not hasattr(self, "_bare_scene"):
-            self._bare_scene = self.scene(None, 2, hide_light=True)
-        return self._bare_scene
+        """All triangles as one mesh of no material: Mitsuba's `aov` is slow for many meshes."""
+        if self._one_mesh is None:
+            one = joined(self.surfaces)
+            self._one_mesh = self._mi.load_dict({"type": "scene", "all": self._mesh(one, "all")})
+        return self._one_mesh
 
     def _sensor(self, pose: np.ndarray, fov_x_rad: float, size_px: int) -> object:
         mi = self._mi
@@ -127,20 +134,19 @@ class Tracer:
             }
         )
 
-    def _mesh(self, surface: Surface, index: int) -> object:
+    def _mesh(self, surface: Surface, name: str) -> object:
         mi = self._mi
         properties = mi.Properties()
         properties["mesh_bsdf"] = self._bsdf(surface)
         properties["face_normals"] = surface.normals is None
         mesh = mi.Mesh(
-            f"part{index:05d}",
+            name,
             len(surface.positions),
             len(surface.triangles),
             has_vertex_normals=surface.normals is not None,
             has_vertex_texcoords=surface.uv is not None,
             props=properties,
         )
-        mesh.set_id(f"part{index:05d}")
         values = mi.traverse(mesh)
         values["faces"] = surface.triangles.ravel()
         values["vertex_positions"] = surface.positions.ravel()
