@@ -76,7 +76,7 @@ class Inside:
         middle = 0.5 * (np.array(self.low) + np.array(self.high))
         targets = middle + (targets - middle) / 3
         near = np.linalg.norm(targets - centers, axis=1) < 0.3  # so near, a wall is the view
-        targets = np.where(near[:, None], centers + [[0.0, 1.0, 0.0]], targets)
+        targets = np.where(near[:, None], centers + np.array([0.0, 1.0, 0.0]), targets)
         poses = [look_at(*both) for both in zip(centers, targets, strict=True)]
         return np.array(poses).reshape(-1, 4, 4)
 
