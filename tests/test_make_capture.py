@@ -92,7 +92,7 @@ def test_the_layout_of_point_lights(monkeypatch, tmp_path: Path) -> None:
 
 
 def test_enclosed_pictures_are_full(maps, monkeypatch, tmp_path: Path) -> None:
-    options = ["--scene", "closed_room", "--train", 1, "--test", 1, "--size", 16, "--spp", 2]
+    options = ["--scene", "closed_room", "--train", 3, "--test", 1, "--size", 16, "--spp", 2]
     assert run(monkeypatch, *options, "--envs", maps["sky"], "--out", tmp_path / "room") == 0
     for path in (tmp_path / "room").rglob("rgba*.png"):
         assert (np.array(PIL.Image.open(path))[..., 3] == 255).all()
@@ -164,8 +164,7 @@ def broken_models() -> dict[str, tuple[dict | bytes | None, str]]:
     outside = quad(textured, ["../secret.png"])
     cut = quad(textured, [red])
     cut["accessors"][1]["count"] = 400
-    index = quad(textured, [red])
-    index["materials"][0]["pbrMetallicRoughness"]["baseColorTexture"]["index"] = 7
+    index = quad({"pbrMetallicRoughness": {"baseColorTexture": {"index": 7}}}, [red])
     return {
         "missing": (None, "cannot be opened"),
         "empty": (b"", "is empty"),

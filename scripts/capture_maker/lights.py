@@ -115,7 +115,7 @@ def environment_emitter(
     return {
         "type": "envmap",
         "bitmap": mi.Bitmap(np.ascontiguousarray(pixels, np.float32)),
-        "to_world": mi.ScalarTransform4f(to_world),
+        "to_world": mi.ScalarTransform4f(to_world.tolist()),
     }
 
 

@@ -62,7 +62,7 @@ class Settings:
             raise ConfigurationError("--rotations takes whole degrees from 0 to 359.")
         if len(set(self.rotations)) != len(self.rotations):
             raise ConfigurationError("--rotations names an angle twice.")
-        limits = {"points": (0, 10**6), "train": (1, 999), "test": (0, 999), "size": (1, 4096)}
+        limits = {"points": (0, 10**6), "train": (3, 999), "test": (0, 999), "size": (1, 4096)}
         limits |= {"spp": (1, 10**6), "max_depth": (2, 1000), "seed": (0, 2**31)}
         limits |= {"mean_radiance": (1e-6, 1e6), "intensity": (1e-6, 1e9)}
         for name, (low, high) in limits.items():
