@@ -169,10 +169,7 @@ def _difference(
         noise, origin = floor, "floor; there are no values of single views"
     else:
         spread = paired_difference(*paired)
-        half = math.inf if spread.high is None else spread.high - spread.mean
-        if spread.std is None and not math.isinf(spread.mean):
-            half = 0.0  # a single view: the floor alone
-        noise = max(half, floor)
+        noise = max(half := _half(*paired), floor)
         origin = "floor" if half <= floor else "95 % of the paired views"
         agrees = abs(spread.mean) > noise and (spread.mean > 0) == (change > 0)
     beyond = abs(change) > noise and agrees
@@ -184,6 +181,21 @@ def _difference(
         capture, *score.key, before, after, noise, origin, verdict,
         abs(gain) if good else -abs(gain),
     )  # fmt: skip
+
+
+def _half(before: Sequence[float], after: Sequence[float]) -> float:
+    """Half the 95 % interval of the paired differences; of a single view, nothing is known: 0.
+
+    Where some pictures have become, or were, equal to the truth, and others not: infinite.
+    """
+    known = paired_difference(before, after)
+    if known.high is not None:
+        return known.high - known.mean
+    return (
+        0.0
+        if all(math.isinf(b - a) for a, b in zip(before, after, strict=True))
+        else (math.inf if math.isinf(known.mean) else 0.0)
+    )
 
 
 def _paired(

@@ -1,6 +1,6 @@
-"""Results of evaluations as a flat list of numbers, each with its kind: what is better, and by how
-much two runs may differ by chance.
+"""Results of evaluations as a flat list of numbers, each with its kind.
 
+The kind says which way is better, and by how much two runs may differ by chance.
 'Scores' of a suite are, by capture and seed, what `evaluate` found: 'views' (names), 'capture_id'
 and 'results'.
 """

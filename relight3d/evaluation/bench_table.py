@@ -66,12 +66,12 @@ def markdown(
 
 
 INTRODUCTION = [
-    "Written by `relight3d bench`. Scores are of views, and of lights, that training never saw; each",
-    "protocol says itself how it scores (`relight3d eval --list`). After ± stands half of the 95 %",
+    "Written by `relight3d bench`. Scores are of views, and of lights, that training never saw;",
+    "`relight3d eval --list` says how each protocol scores. After ± stands half of the 95 %",
     "interval of the mean over views, which is no statement about other captures; with several",
-    "seeds, of the mean over seeds. 'gained': over the unrelit photo with its best factor per channel.",
-    "'as found': relit without scaling albedo by the truth.",
-]  # fmt: skip
+    "seeds, of the mean over seeds. 'gained': over the unrelit photo with its best factor per",
+    "channel. 'as found': relit without scaling albedo by the truth.",
+]
 
 
 def none_published(left_out: int) -> str:

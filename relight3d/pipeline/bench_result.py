@@ -10,6 +10,7 @@ from relight3d.evaluation.bench_compare import Comparison
 from relight3d.evaluation.bench_page import Shown, bench_html
 from relight3d.evaluation.bench_scores import digest, scores_part
 from relight3d.evaluation.bench_table import markdown, readme_table
+from relight3d.evaluation.evaluate import without_infinity
 from relight3d.evaluation.published import load_published, matches
 from relight3d.files.atomic import atomic_file
 from relight3d.pipeline.bench_suite import Suite, SuiteCapture, Task
@@ -99,7 +100,7 @@ def write_results(
         stored["comparison"] = comparison.as_json()
     text = markdown(content, comparison, matched, len(others))
     files = {
-        out / "bench.json": json.dumps(_finite(stored), indent=1, allow_nan=False) + "\n",
+        out / "bench.json": json.dumps(without_infinity(stored), indent=1, allow_nan=False) + "\n",
         out / "bench.md": text,
         out / "bench.html": bench_html(content, shown, comparison, matched, others),
         out / "readme_table.md": readme_table(content),
@@ -122,8 +123,8 @@ def read_bench(path: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise FileFormatError(
-            f"{file} cannot be read as the result of an earlier run ({error}). Give the --out of an "
-            "earlier `relight3d bench`, or its bench.json."
+            f"{file} cannot be read as the result of an earlier run ({error}). Give the --out of "
+            "an earlier `relight3d bench`, or its bench.json."
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise FileFormatError(
@@ -136,9 +137,3 @@ def read_bench(path: Path) -> dict[str, Any]:
             "that run's command, which writes it anew."
         )
     return content
-
-
-def _finite(value: Any) -> Any:
-    from relight3d.evaluation.evaluate import without_infinity
-
-    return without_infinity(value)

@@ -92,7 +92,7 @@ def read_shown(run: RunFolder) -> Shown:
         names = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FileFormatError(
-            f"{path} cannot be read ({error}). Remove {run.eval_path}: the run is then scored again."
+            f"{path} cannot be read ({error}). Remove {run.eval_path}, and the run is scored again."
         ) from error
     folder = run.shown_path
     return Shown(

@@ -31,7 +31,7 @@ FEW = {
 def captures(tmp_path_factory):
     root = tmp_path_factory.mktemp("captures")
     make_capture(root / "ball", train=4, test=2)
-    tiny.nerfstudio(root / "real" / "disc", size=(24, 24))
+    tiny.nerfstudio(root / "real" / "disc")
     return root
 
 
@@ -53,7 +53,9 @@ def write_suite(folder: Path, **changes) -> Path:
 
 
 def bench(suite, out, captures, *more):
-    return cli.run(["bench", "--suite", str(suite), "--out", str(out), "--captures", str(captures), *more])
+    return cli.run(
+        ["bench", "--suite", str(suite), "--out", str(out), "--captures", str(captures), *more]
+    )
 
 
 @pytest.fixture(scope="module")
@@ -196,8 +198,10 @@ def ended(run: Path) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-@pytest.mark.parametrize("where", ["ball/checkpoints/fit.safetensors", "ball/eval.json"])
+@pytest.mark.parametrize(
+    ("number", "where"),
+    [(signal.SIGKILL, "ball/checkpoints/fit.safetensors"), (signal.SIGINT, "ball/eval.json")],
+)
 def test_goes_on_where_it_was_ended(done, captures, tmp_path, number, where):
     """In the middle of a training, and between two captures."""
     suite, out = write_suite(tmp_path), tmp_path / "out"
