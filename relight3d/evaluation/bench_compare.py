@@ -191,11 +191,9 @@ def _half(before: Sequence[float], after: Sequence[float]) -> float:
     known = paired_difference(before, after)
     if known.high is not None:
         return known.high - known.mean
-    return (
-        0.0
-        if all(math.isinf(b - a) for a, b in zip(before, after, strict=True))
-        else (math.inf if math.isinf(known.mean) else 0.0)
-    )
+    differences = [b - a for a, b in zip(before, after, strict=True) if a != b]
+    some = len(differences) < len(before) or not all(map(math.isinf, differences))
+    return math.inf if math.isinf(known.mean) and some else 0.0
 
 
 def _paired(

@@ -68,10 +68,9 @@ class Task:
 
 
 def tasks_of(suite: Suite, out: Path) -> list[Task]:
-    """Every training, seeds of one capture together."""
-    several = len(suite.seeds) > 1
+    """Every training, seeds of one capture together; seed 0 without suffix."""
     return [
-        Task(c, seed, out / "runs" / (f"{c.name}-seed{seed}" if several else c.name))
+        Task(c, seed, out / "runs" / (f"{c.name}-seed{seed}" if seed else c.name))
         for c in suite.captures
         for seed in suite.seeds
     ]

@@ -13,7 +13,8 @@ import tiny_captures as tiny
 import yaml
 
 from relight3d import cli
-from relight3d.suites import suite_names
+from relight3d.pipeline.bench_suite import tasks_of
+from relight3d.suites import load_suite, suite_names
 from tests.evaluation.test_page import assert_sound
 from tests.pipeline.captures import make_capture
 
@@ -219,3 +220,18 @@ def test_goes_on_where_it_was_ended(done, captures, tmp_path, number, where):
         time.sleep(0.05)
     assert bench(suite, out, captures) == 0
     assert read(out)["scores_sha256"] == read(done[1])["scores_sha256"]
+
+
+def test_runs_of_other_seeds_have_a_suffix(captures, tmp_path):
+    suite = load_suite(str(write_suite(tmp_path, seeds=[0, 7])), captures)
+    tasks = tasks_of(suite, tmp_path)
+    assert [task.name for task in tasks] == ["ball", "ball-seed7", "disc", "disc-seed7"]
+    assert [task.config.seed for task in tasks] == [0, 7, 0, 7]
+    assert tasks[0].config.field.steps == 8
+
+
+def test_bundled_suites_can_be_read(tmp_path):
+    for name in suite_names():
+        suite = load_suite(name, tmp_path, protocols=["nvs"])
+        assert all(capture.protocols == ("nvs",) for capture in suite.captures)
+    assert load_suite("demo", None).captures[0].path.is_dir()
