@@ -1,4 +1,4 @@
-"""Builds the CPU rasterizer's libraries, and the presets of `configs/`, into the package.
+"""Builds the CPU rasterizer's libraries, and the files of `configs/`, into the package.
 
 Everything else is in pyproject.toml.
 """
@@ -54,10 +54,11 @@ class BuildPackage(build_py):
         """Copy them; an editable install reads them where they are."""
         super().run()
         if not self.editable_mode:
-            target = Path(self.build_lib) / "relight3d" / "configs"
-            self.mkpath(str(target))
-            for preset in sorted((Path(__file__).parent / "configs").glob("*.yaml")):
-                self.copy_file(str(preset), str(target / preset.name))
+            source = Path(__file__).parent / "configs"
+            for path in sorted(source.rglob("*.yaml")):
+                target = Path(self.build_lib) / "relight3d" / "configs" / path.relative_to(source)
+                self.mkpath(str(target.parent))
+                self.copy_file(str(path), str(target))
 
 
 class PlatformWheel(bdist_wheel):

@@ -55,7 +55,7 @@ def load_preset(name: str) -> TrainConfig:
         ConfigurationError: No such preset, not YAML, an unknown key, or a value that does not fit.
     """
     path = _find(name)
-    return apply_delta(TrainConfig(), _read(path), str(path))
+    return apply_delta(TrainConfig(), read_yaml(path), str(path))
 
 
 def _find(name: str) -> Path:
@@ -73,7 +73,12 @@ def _find(name: str) -> Path:
     )
 
 
-def _read(path: Path) -> Mapping[str, Any]:
+def read_yaml(path: Path) -> Mapping[str, Any]:
+    """'name: value' lines of a YAML file; an empty file has none.
+
+    Raises:
+        ConfigurationError: Too large, not YAML, a key twice, or not 'name: value' lines.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise ConfigurationError("it is too large to be a preset.")

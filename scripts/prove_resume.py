@@ -17,9 +17,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from measure_captures import OUT, commit, split_at_dashes
-
 from relight3d.core.checkpoint import load_checkpoint
+from relight3d.pipeline.machine import checkout_commit
+
+OUT = Path(__file__).resolve().parent.parent / "benchmarks"
 
 
 def main() -> None:
@@ -46,6 +47,14 @@ def main() -> None:
     (OUT / "resume.md").write_text(text)
     print(text)
     sys.exit(not equal)
+
+
+def split_at_dashes(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What stands before and after `--`."""
+    if "--" not in arguments:
+        return arguments, []
+    at = arguments.index("--")
+    return arguments[:at], arguments[at + 1 :]
 
 
 def command(capture: Path, out: Path, passed: list[str]) -> list[str]:
@@ -98,7 +107,7 @@ def report(capture: str, passed: list[str], lines: list[str], verdict: str) -> s
         [
             "# Killed and resumed",
             "",
-            f"Written by `scripts/prove_resume.py` at {commit()}: capture `{capture}`, options",
+            f"Written by `scripts/prove_resume.py` at {checkout_commit()}: capture `{capture}`, options",
             f"`{' '.join(passed)}`.",
             "",
             "A training is ended by SIGKILL at random moments and resumed each time by `--resume`;",

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "render": ("rendering", "asset -> pictures under its own or any other light"),
     "export": ("exporting", "asset -> .ply for every splat viewer, and the recovered light"),
     "eval": ("evaluating", "scores of a run, or of any frames, as the papers of the field score"),
+    "bench": ("benching", "a suite of captures trained, scored and tabulated, beside earlier runs"),
     "info": ("information", "versions, rasterizers, and what is missing on this machine"),
 }
 """Command -> module of this package that has `run_NAME(arguments)`, and what it does."""

@@ -6,6 +6,8 @@ import gc
 import os
 import platform
 import resource
+import shutil
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -114,3 +116,18 @@ def installed_versions() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return versions
+
+
+def checkout_commit() -> str:
+    """The commit of the source tree; '+' marks changed files, 'unknown' a tree without git."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        return "unknown"
+    git = ["git", "-C", str(root)]
+    named = subprocess.run(
+        [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
+    if named.returncode:
+        return "unknown"
+    changed = subprocess.run([*git, "diff", "--quiet", "HEAD"], check=False).returncode
+    return named.stdout.strip() + ("+" if changed else "")

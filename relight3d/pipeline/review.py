@@ -58,7 +58,7 @@ def write_report(run: RunFolder, capture: Capture, frames: pictures.AssetFrames)
     content = ReportContent(
         title=capture.root.name,
         lead=_lead(capture, asset),
-        comparisons=[_compare(painter, view) for view in views],
+        comparisons=[compare(painter, view) for view in views],
         compared_split=split,
         maps=_maps(painter, views[0]),
         turntables=_turntables(frames, capture, _gain(metrics)),
@@ -83,13 +83,13 @@ def _lead(capture: Capture, asset: Asset) -> str:
     return f"{train} photos of {size}{kept}; {len(asset.splats):,} splats with {made}."
 
 
-def _compare(painter: Painter, view: View) -> Comparison:
+def compare(painter: Painter, view: View, limit: int = LARGEST_PICTURE_PX) -> Comparison:
+    """A view of the asset, lit as in its photo, beside the photo; neither side over `limit`."""
     maps = painter.look(cameras_of([view]), view.light)
     truth = pictures.photo_picture(load_photo(view))
     ours = pictures.picture(maps, "rgb")
     if view.mask_path is None and truth[..., 3].min() == 255:
         ours = _on_black(ours)
-    limit = LARGEST_PICTURE_PX
     return Comparison(view.name, pictures.reduced(ours, limit), pictures.reduced(truth, limit))
 
 

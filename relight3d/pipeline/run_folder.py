@@ -5,6 +5,7 @@
 - `checkpoints/`: one file per stage, to continue from.
 - `asset.safetensors`: the result (`asset_file`); `environment/`: the recovered lights.
 - `metrics.json`, `report.html`: how good it is, and how it looks.
+- `eval.json`, `shown/`: scores and pictures for a suite (`bench_scoring`).
 """
 
 import contextlib
@@ -26,7 +27,8 @@ except ImportError:  # Windows: two runs in one folder are then not noticed
 
 Mode = Literal["new", "resume", "overwrite"]
 OWN_NAMES = {"config.json", "run.json", "losses.json", "checkpoints", "asset.safetensors",
-             "environment", "metrics.json", "report.html", ".lock"}  # fmt: skip
+             "environment", "metrics.json", "report.html", "eval.json", "shown",
+             ".lock"}  # fmt: skip
 _PLACES = ("capture_path", "start_path")
 
 
@@ -43,6 +45,8 @@ class RunFolder:
         self.metrics_path = path / "metrics.json"
         self.report_path = path / "report.html"
         self.environments_path = path / "environment"
+        self.eval_path = path / "eval.json"
+        self.shown_path = path / "shown"
 
     def checkpoint_path(self, job: str) -> Path:
         """Where the stage `job` keeps its state."""
