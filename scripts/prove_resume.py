@@ -107,8 +107,8 @@ def report(capture: str, passed: list[str], lines: list[str], verdict: str) -> s
         [
             "# Killed and resumed",
             "",
-            f"Written by `scripts/prove_resume.py` at {checkout_commit()}: capture `{capture}`, options",
-            f"`{' '.join(passed)}`.",
+            f"Written by `scripts/prove_resume.py` at {checkout_commit()}: capture `{capture}`,",
+            f"options `{' '.join(passed)}`.",
             "",
             "A training is ended by SIGKILL at random moments and resumed each time by `--resume`;",
             "an undisturbed one beside it.",

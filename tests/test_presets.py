@@ -73,7 +73,7 @@ def test_bundled_presets_are_deltas():
     assert set(preset_names()) >= {"cpu-fast", "object", "scene", "max"}
     for name in preset_names():
         default = settings_of(TrainConfig())
-        for group, values in presets._read(presets._find(name)).items():
+        for group, values in presets.read_yaml(presets._find(name)).items():
             for key, value in values.items() if isinstance(values, dict) else ():
                 assert default[group][key] != value, f"{name}: {group}.{key} is the default"
 

@@ -44,7 +44,7 @@ def write_suite(folder: Path, **changes) -> Path:
             "ball": {"options": FEW},
             "disc": {
                 "path": "real/disc", "hold_out": 3, "protocols": ["relight3d", "nvs"],
-                "options": FEW,
+                "options": FEW, "import": {},
             },
         },
     }  # fmt: skip
@@ -90,6 +90,7 @@ def test_tables_are_there(done):
     assert {"fit", "decompose", "score", "report", "protocols"} == cost["seconds"].keys()
     assert cost["peak_memory_mb"]["host"] > 1
     assert found["settings"]["disc"]["hold_out"] == 3
+    assert (out / "captures" / "disc" / "transforms.json").exists()
     text = (out / "bench.md").read_text()
     assert f"{results['relight3d']['novel']['psnr']:.2f} dB" in text
     assert "| ball | evening |" in text
@@ -115,13 +116,17 @@ def test_again_trains_nothing_and_scores_the_same(done, captures, capsys):
     assert read(out)["comparison"]["notes"] == []
 
 
-def test_other_settings_are_refused(done, captures, capsys):
+def test_other_settings_are_refused(done, captures, tmp_path, capsys):
     suite, out = done
     before = states(out)
     assert bench(suite, out, captures, "--preset", "scene") == 2
     said = capsys.readouterr().err
     assert "made with another configuration" in said
     assert "another --out" in said
+    entries = {"disc": {"path": "real/disc", "hold_out": 3, "import": {"max_size_px": 64}}}
+    changed = write_suite(tmp_path, captures=entries)
+    assert bench(changed, out, captures) == 2
+    assert "max_size_px is 64 now, was 1600 then" in capsys.readouterr().err
     assert states(out) == before
 
 
