@@ -48,7 +48,9 @@ KINDS: dict[str, Kind] = {
     "relative": Kind(False, 0.0001, 0.02),
     "mae": Kind(False, 0.0, 0.02),
     "mae_scaled": Kind(False, 0.0, 0.02),
+    "mse_scaled": Kind(False, 0.0, 0.04),
     "chamfer": Kind(False, 0.0, 0.02),
+    "cosine_distance": Kind(False, 0.001),
 }
 """Score -> kind. The floors stand for the spread between trainings that differ in their seed alone;
 they are estimates until that spread has been measured on several captures. What is not here

@@ -158,12 +158,15 @@ class NormalScores:
         self._views.append(float(frame.mean()))
 
     def result(self) -> dict[str, Any]:
-        """mae_deg by the protocol; median_deg over the foreground; views."""
+        """mae_deg by the protocol; over the foreground median_deg and mean 1 - cos; views."""
         angles = np.concatenate(self._angles)
         pooled = self._protocol.normals_over == "foreground" and len(angles)
         return {
             "mae_deg": float(angles.mean() if pooled else np.mean(self._views)),
             "median_deg": float(np.median(angles)) if len(angles) else None,
+            "cosine_distance": float(1 - np.cos(np.radians(angles)).mean())
+            if len(angles)
+            else None,
             "views": {"mae_deg": self._views},
             "spread": {"mae_deg": dataclasses.asdict(spread(self._views))},
         }
@@ -195,7 +198,7 @@ class DepthScores:
             points.append(backproject(depth, view.intrinsics, view.world_to_camera, mask))
 
     def result(self) -> dict[str, Any]:
-        """mae, relative, scale and mae_scaled; chamfer of the points, averaged both ways."""
+        """mae, relative; scale, mae and mse after it; chamfer of the points, averaged both ways."""
         views = [
             (ours[None], truth[None], np.ones((1, len(ours)), bool))
             for ours, truth in zip(self._ours, self._truth, strict=True)
@@ -207,5 +210,6 @@ class DepthScores:
             "relative": error.relative,
             "scale": error.scale,
             "mae_scaled": error.scaled_absolute,
+            "mse_scaled": error.scaled_squared,
             "chamfer": chamfer(*clouds) if all(map(len, clouds)) else None,
         }

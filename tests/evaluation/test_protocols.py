@@ -245,6 +245,7 @@ def test_turned_normals_over_foreground_or_frame(cut):
         found = score(cut, source, protocol)["normal"]
         assert found["mae_deg"] == pytest.approx(expected * factor, abs=1e-3), protocol.name
         assert found["median_deg"] == pytest.approx(expected, abs=1e-3)
+        assert found["cosine_distance"] == pytest.approx(1 - cosine, abs=1e-6)
 
 
 def test_roughness_over_frame_or_foreground(cut):
