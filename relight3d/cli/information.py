@@ -15,6 +15,7 @@ def run_info(arguments: list[str]) -> None:
     parse("info", InfoArguments, arguments, {})
 
     from relight3d.backends.registry import available_backends
+    from relight3d.evaluation import flip, perceptual
     from relight3d.pipeline.machine import describe_machine, installed_versions
     from relight3d.presets import preset_names
 
@@ -26,3 +27,7 @@ def run_info(arguments: list[str]) -> None:
         print(
             f"backend {status.name:<10} {'usable' if status.usable else 'MISSING'}: {status.detail}"
         )
+    print(f"measure flip       {'usable' if flip.available() else 'MISSING: extra [eval]'}")
+    for net in ("vgg", "alex"):
+        reason = perceptual.why_absent(net)
+        print(f"measure lpips {net:<4} {'usable' if reason is None else f'MISSING: {reason}'}")

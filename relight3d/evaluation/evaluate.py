@@ -60,8 +60,8 @@ def evaluate(
             "--hold-out 8."
         )
     results, known = {}, {}
-    for protocol in protocols:
-        say(f"{protocol.name}: {protocol.title}")
+    for number, protocol in enumerate(protocols, 1):
+        say(f"protocol {number} of {len(protocols)}, {protocol.name}: {protocol.title}")
         result = _score(capture, source, protocol, lights, perceptual, known)
         refuse_nan(result, protocol.name)
         results[protocol.name] = result

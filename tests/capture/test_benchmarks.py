@@ -11,7 +11,8 @@ import torch
 
 from relight3d.capture import import_capture, load, load_photo
 from relight3d.core.views import Capture, View
-from relight3d.evaluation.truth import coverage_of, true_albedo
+from relight3d.evaluation.compared import in_space
+from relight3d.evaluation.truth import coverage_of, true_map
 from relight3d.files.environment import read_environment
 from relight3d.files.images import read_image, read_mask
 from relight3d.shading.latlong import lookup, reoriented
@@ -332,5 +333,8 @@ def test_reduced_photos_may_have_another_ending_and_rounded_sizes(tmp_path):
 
 def test_srgb_albedo_is_scored_linear(tmp_path):
     path = tiny.save(tmp_path / "a.png", np.full((4, 4, 3), 188, np.uint8))
-    assert true_albedo(path)[0].max() == pytest.approx(188 / 255)
-    assert true_albedo(path, "srgb")[0].max() == pytest.approx(0.5029, abs=1e-3)
+    for space, expected in (("linear", 188 / 255), ("srgb", 0.5029)):
+        view = View("a", path, 4, 4, np.eye(3), np.eye(4), truth={"albedo": path},
+                    albedo_space=space)  # fmt: skip
+        image, _ = true_map(view, "albedo")
+        assert in_space(image, "linear").max() == pytest.approx(expected, abs=1e-3)
