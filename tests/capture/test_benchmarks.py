@@ -10,7 +10,7 @@ import tiny_captures as tiny
 import torch
 
 from relight3d.capture import import_capture, load, load_photo
-from relight3d.core.views import Capture, View
+from relight3d.core.views import Capture, ColorSpace, View
 from relight3d.evaluation.compared import in_space
 from relight3d.evaluation.truth import coverage_of, true_map
 from relight3d.files.environment import read_environment
@@ -333,7 +333,8 @@ def test_reduced_photos_may_have_another_ending_and_rounded_sizes(tmp_path):
 
 def test_srgb_albedo_is_scored_linear(tmp_path):
     path = tiny.save(tmp_path / "a.png", np.full((4, 4, 3), 188, np.uint8))
-    for space, expected in (("linear", 188 / 255), ("srgb", 0.5029)):
+    spaces: list[tuple[ColorSpace, float]] = [("linear", 188 / 255), ("srgb", 0.5029)]
+    for space, expected in spaces:
         view = View("a", path, 4, 4, np.eye(3), np.eye(4), truth={"albedo": path},
                     albedo_space=space)  # fmt: skip
         image, _ = true_map(view, "albedo")
