@@ -223,7 +223,7 @@ def difference_cells(side: Sequence[Difference]) -> Cells:
     rows = []
     for d in side:
         form = KINDS[d.name].form
-        signed = form.replace("{:", "{:+")
+        signed = form.replace("{:", "{:+", 1)
         numbers = [form.format(d.before), form.format(d.after), signed.format(d.change)]
         what = f"{d.task}, {d.name}"
         rows.append([d.capture, d.protocol, what, *numbers, form.format(d.noise), d.noise_from])
