@@ -10,8 +10,9 @@ Orders
 Colour
     Radiance is linear, Rec. 709 primaries. sRGB exists only in files and in what a person sees.
 Environment maps
-    Latitude-longitude, Blender's convention: the world direction (x, y, z) lies at
+    Latitude-longitude: the world direction (x, y, z) lies at
     column u = fract(-atan2(y, x) / 2 pi), row v = acos(z) / pi, both in [0, 1).
+    (Blender has +x in the middle of the map, half a turn from this.)
     Turning a map by +a radians moves it counter-clockwise about +z, seen from above.
 Material
     glTF 2.0 metallic-roughness: alpha = roughness^2, F0 = 0.04 for dielectrics.

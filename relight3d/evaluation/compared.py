@@ -7,8 +7,8 @@ two, which also darkens the outline twice, so that even the truth would not be p
 
 import dataclasses
 
-import cv2
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 
 from relight3d.core.views import ColorSpace
@@ -41,9 +41,10 @@ class Pair:
             return np.ones((height, width, 1), np.float32)
         if not protocol.erode_px:
             return self.coverage
-        square = np.ones((protocol.erode_px, protocol.erode_px), np.uint8)
-        inside = cv2.erode((self.coverage[..., 0] >= 0.5).astype(np.uint8), square)
-        return inside[..., None].astype(np.float32)
+        inside = torch.from_numpy((self.coverage[..., 0] >= 0.5).astype(np.float32))[None]
+        width = protocol.erode_px
+        shrunk = -torch.nn.functional.max_pool2d(-inside, width, 1, width // 2)
+        return shrunk[0, ..., None].numpy()
 
     def own_mask(self, protocol: Protocol) -> Alpha:
         """What cuts out the prediction."""

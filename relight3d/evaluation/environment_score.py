@@ -17,7 +17,7 @@ def environment_scores(
 ) -> dict[str, Any]:
     """By light of the training photos: errors up to scale and a turn about the vertical."""
     names = {view.light.environment for view in capture.split("train")}
-    known = sorted(name for name in names if name in capture.environments)
+    known = sorted(name for name in names if name is not None and name in capture.environments)
     if not known:
         absent["environment"] = "the capture has no map of the light of its photos"
         return {}

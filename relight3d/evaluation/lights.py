@@ -98,7 +98,10 @@ class LightScores:
             scores["psnr_albedo_as_found"].add(self._pair(light, entry, NO_GAIN))
         values = {name: collected.result()["psnr"] for name, collected in scores.items()}
         nothing = max(values["psnr_unrelit"], values["psnr_unrelit_best_gain"])
-        return {**values, "gain_over_unrelit_db": found["psnr"] - nothing}
+        gained = (
+            0.0 if found["psnr"] == nothing else found["psnr"] - nothing
+        )  # both may be infinite
+        return {**values, "gain_over_unrelit_db": gained}
 
 
 def _pair(view: View, path: Path, ours: Image) -> Pair:

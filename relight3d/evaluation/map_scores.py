@@ -11,7 +11,7 @@ from relight3d.evaluation.alignment import Gain, GainFit
 from relight3d.evaluation.checks import require_finite
 from relight3d.evaluation.compared import Pair, in_space
 from relight3d.evaluation.geometry import backproject, chamfer, depth_error, subsample
-from relight3d.evaluation.materials import rank_correlation
+from relight3d.evaluation.materials import masked_mse, rank_correlation
 from relight3d.evaluation.metrics import angles_deg
 from relight3d.evaluation.picture_scores import PictureScores, Tools
 from relight3d.evaluation.protocol import Protocol
@@ -59,10 +59,8 @@ class AlbedoScores:
     def result(self) -> dict[str, Any]:
         """psnr_raw, psnr_aligned, the gain, shadow leak; views and spread of the aligned."""
         raw, aligned = self._raw.result(), self._aligned.result()
-        leak = shadow_leak(
-            *(np.concatenate(found) for found in (self._ours, self._truth, self._photo)),
-            np.ones(sum(map(len, self._ours)), bool),
-        )
+        ours, truth = np.concatenate(self._ours), np.concatenate(self._truth)
+        leak = shadow_leak(ours, truth, np.concatenate(self._photo), np.ones(len(ours), bool))
         rest = {name: value for name, value in aligned.items() if name != "psnr"}
         return {
             "psnr_raw": raw["psnr"],
@@ -115,16 +113,14 @@ class GreyScores:
     def add(self, pair: Pair) -> None:
         """Score one view of grey pictures."""
         where = pair.foreground(self._protocol)
-        ours, truth = pair.ours.pixels[..., 0][where], pair.truth.pixels[..., 0][where]
-        require_finite(frame=ours, truth=truth)
-        self._ours.append(ours)
-        self._truth.append(truth)
-        if self._protocol.maps_over == "foreground":
-            if len(ours):
-                self._views.append(float(np.square(ours.astype(np.float64) - truth).mean()))
-        else:
-            shown, true = pair.blended(self._protocol)
-            self._views.append(float(np.square(shown.astype(np.float64) - true).mean()))
+        ours, truth = pair.ours.pixels[..., 0], pair.truth.pixels[..., 0]
+        self._ours.append(ours[where])
+        self._truth.append(truth[where])
+        if self._protocol.maps_over == "frame":
+            ours, truth = (shown[..., 0] for shown in pair.blended(self._protocol))
+            where = np.ones_like(where)
+        if where.any():
+            self._views.append(masked_mse(ours, truth, where))
 
     def result(self) -> dict[str, Any]:
         """Mse (mean over views), rank_correlation over all foreground pixels, views."""
@@ -162,12 +158,15 @@ class NormalScores:
         self._views.append(float(frame.mean()))
 
     def result(self) -> dict[str, Any]:
-        """mae_deg by the protocol; median_deg over the foreground; views."""
+        """mae_deg by the protocol; over the foreground median_deg and mean 1 - cos; views."""
         angles = np.concatenate(self._angles)
         pooled = self._protocol.normals_over == "foreground" and len(angles)
         return {
             "mae_deg": float(angles.mean() if pooled else np.mean(self._views)),
             "median_deg": float(np.median(angles)) if len(angles) else None,
+            "cosine_distance": float(1 - np.cos(np.radians(angles)).mean())
+            if len(angles)
+            else None,
             "views": {"mae_deg": self._views},
             "spread": {"mae_deg": dataclasses.asdict(spread(self._views))},
         }
@@ -199,7 +198,7 @@ class DepthScores:
             points.append(backproject(depth, view.intrinsics, view.world_to_camera, mask))
 
     def result(self) -> dict[str, Any]:
-        """mae, relative, scale and mae_scaled; chamfer of the points, averaged both ways."""
+        """mae, relative; scale, mae and mse after it; chamfer of the points, averaged both ways."""
         views = [
             (ours[None], truth[None], np.ones((1, len(ours)), bool))
             for ours, truth in zip(self._ours, self._truth, strict=True)
@@ -211,5 +210,6 @@ class DepthScores:
             "relative": error.relative,
             "scale": error.scale,
             "mae_scaled": error.scaled_absolute,
+            "mse_scaled": error.scaled_squared,
             "chamfer": chamfer(*clouds) if all(map(len, clouds)) else None,
         }

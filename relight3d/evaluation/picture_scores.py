@@ -44,8 +44,8 @@ class Tools:
         self, what: str, ours: Picture, truth: Picture, measure: Callable[[], float]
     ) -> float:
         key = hashlib.blake2b(what.encode())
-        key.update(np.ascontiguousarray(ours))
-        key.update(np.ascontiguousarray(truth))
+        key.update(ours.tobytes())
+        key.update(truth.tobytes())
         if key.digest() not in self.known:
             self.known[key.digest()] = measure()
         return self.known[key.digest()]

@@ -25,6 +25,8 @@ def picture(maps: Maps, aov: Aov, grey_range: tuple[float, float] = (0.0, 1.0)) 
     """One map of a view as it is written to a .png."""
     alpha = maps["alpha"].cpu().clamp(0.0, 1.0)
     values = alpha if aov == "alpha" else maps[aov].float().cpu()
+    if aov == "normal":  # as `save_frames` writes it
+        values = torch.nn.functional.normalize(values, dim=-1)
     return encode_aov(aov, values, alpha, grey_range)
 
 

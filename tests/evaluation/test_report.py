@@ -11,7 +11,7 @@ def picture(value, alpha=255):
 def content(**changes):
     stage = {"seconds": 61.0, "steps": 100, "peak_memory_mb": {"host": 800.0}}
     comparison = Comparison("test 000", picture(100), picture(101))
-    novel = {"psnr": 35.5, "ssim": 0.98}
+    novel = {"psnr": 35.5, "ssim": 0.98, "views": {"psnr": [35.5] * 16}}
     light = {"psnr": 27.0, "gain_over_unrelit_db": 3.25}
     everything = {
         "title": "helmet",
@@ -26,8 +26,8 @@ def content(**changes):
         "record": {"stages": {"fit": stage, "score": {**stage, "steps": None}},
                    "machine": {"processor": "CPU", "cores": "2"}},
         "config": {"settings": {"seed": 0}},
-        "metrics": {"views": 16, "novel_views": novel, "normal_mae_deg": 9.8,
-                    "relit": {"sun": light}},
+        "metrics": {"novel": novel, "normal": {"mae_deg": 9.8},
+                    "relit": {"lights": {"sun": light}}},
         "splats": 18000,
     }  # fmt: skip
     return ReportContent(**{**everything, **changes})
