@@ -48,7 +48,7 @@ KINDS: dict[str, Kind] = {
     "relative": Kind(False, 0.0001, 0.02),
     "mae": Kind(False, 0.0, 0.02),
     "mae_scaled": Kind(False, 0.0, 0.02),
-    "mse_scaled": Kind(False, 0.0, 0.04),
+    "mse_scaled": Kind(False, 0.0, 0.04, "{:.3g}"),
     "chamfer": Kind(False, 0.0, 0.02),
     "cosine_distance": Kind(False, 0.001),
 }

@@ -9,7 +9,7 @@ from typing import Any
 
 from relight3d.core.progress import duration
 from relight3d.evaluation.bench_compare import Comparison, Difference
-from relight3d.evaluation.bench_scores import KINDS, PSNR, Score, flat_scores
+from relight3d.evaluation.bench_scores import KINDS, Score, flat_scores
 from relight3d.evaluation.published import Match, values_words
 from relight3d.evaluation.statistics import spread
 
@@ -223,7 +223,7 @@ def difference_cells(side: Sequence[Difference]) -> Cells:
     rows = []
     for d in side:
         form = KINDS[d.name].form
-        signed = form.replace("{:", "{:+")
+        signed = form.replace("{:", "{:+", 1)
         numbers = [form.format(d.before), form.format(d.after), signed.format(d.change)]
         what = f"{d.task}, {d.name}"
         rows.append([d.capture, d.protocol, what, *numbers, form.format(d.noise), d.noise_from])
@@ -274,7 +274,3 @@ def _by_key(
 
 def _mean(scores: Sequence[Score]) -> float:
     return sum(score.value for score in scores) / len(scores)
-
-
-assert set(_LIGHT_COLUMNS) - KINDS.keys() == {"psnr_unrelit_best_gain", "gain_over_unrelit_db"}
-assert PSNR.higher_is_better
