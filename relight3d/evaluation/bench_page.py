@@ -1,20 +1,15 @@
 """bench.html: a suite's pictures beside the truth, its numbers, and what others have published."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 
 from relight3d.evaluation import bench_table as tables
 from relight3d.evaluation import page
 from relight3d.evaluation.bench_compare import Comparison as Compared
 from relight3d.evaluation.published import Match, Row, values_words
-from relight3d.evaluation.report import LARGEST_ERROR, Comparison, error_map
+from relight3d.evaluation.report import LARGEST_ERROR, Comparison, compared_rows
 
-
-@dataclasses.dataclass(frozen=True)
-class Shown:
-    """Pictures of one capture: a novel view first, then one relit view per light."""
-
-    comparisons: Sequence[Comparison]
+Shown = Sequence[Comparison]
+"""Pictures of one capture: a novel view first, then one relit view per light."""
 
 
 def bench_html(
@@ -70,23 +65,13 @@ def _compared(found: Compared) -> str:
 
 
 def _pictures(name: str, content: tables.Content, shown: Shown) -> str:
-    rows = [
-        page.row(
-            [
-                page.still(one.truth, f"{one.name}: truth"),
-                page.still(one.ours, "ours"),
-                page.still(error_map(one.ours, one.truth), "difference"),
-            ]
-        )
-        for one in shown.comparisons
-    ]
     seconds = next(iter(content["costs"].get(name, {}).values()), {}).get("seconds", {})
     said = (
         "Left the truth, in the middle our picture, right where they differ: dark blue is equal, "
         f"red is {LARGEST_ERROR:.0%} of white or more. "
         f"{sum(seconds.values()):.0f} s in all, scoring included."
     )
-    return page.section(name, said, *rows)
+    return page.section(name, said, *compared_rows(shown, "truth"))
 
 
 def _costs(content: tables.Content) -> str:

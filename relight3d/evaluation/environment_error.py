@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float
 
 from relight3d.core.errors import EvaluationError
+from relight3d.evaluation.alignment import Gain
 from relight3d.evaluation.checks import require_finite
 from relight3d.shading import latlong
 
-Gain = tuple[float, float, float]
 _TIE = 1e-9
 """Turns whose errors differ by less than this share of the energy fit equally well."""
 

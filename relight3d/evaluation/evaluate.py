@@ -1,8 +1,10 @@
 """Frames of a capture's test views scored under any number of protocols at once.
 
-Views are gone through once for scales and once for scores, so that memory holds one view at a time.
+Protocols are gone through one after the other, and the views of each; of pictures no more than one
+view is in memory, of maps their foregrounds. What is the same for all protocols is computed once.
 """
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,7 +16,7 @@ from relight3d.core.views import Capture
 from relight3d.evaluation import flip as flip_door
 from relight3d.evaluation.environment_score import environment_scores
 from relight3d.evaluation.lights import LightScores
-from relight3d.evaluation.map_tasks import map_tasks
+from relight3d.evaluation.map_tasks import depth_scores, map_tasks
 from relight3d.evaluation.novel import novel_scores
 from relight3d.evaluation.perceptual import load_lpips, why_absent
 from relight3d.evaluation.picture_scores import Tools
@@ -60,9 +62,24 @@ def evaluate(
             "--hold-out 8."
         )
     results, known = {}, {}
+    depth = functools.cache(lambda: depth_scores(capture, source))
+    light = functools.cache(lambda: environment_scores(capture, source))
     for number, protocol in enumerate(protocols, 1):
         say(f"protocol {number} of {len(protocols)}, {protocol.name}: {protocol.title}")
-        result = _score(capture, source, protocol, lights, perceptual, known)
+        tools, absent = _tools(protocol, perceptual, known)
+        found: dict[str, Any] = {}
+        if "novel" in protocol.scores:
+            found["novel"] = novel_scores(capture, source, protocol, tools, absent)
+        maps, gain = map_tasks(capture, source, protocol, tools, absent, depth)
+        found |= maps
+        if "relit" in protocol.scores:
+            scores = LightScores(capture, source, protocol, tools, gain, absent)
+            found["relit"] = scores.all_lights(lights)
+            found["environment"], reason = light()
+            if reason is not None:
+                absent["environment"] = reason
+        scored = {name: value for name, value in found.items() if value}
+        result = {"protocol": protocol.as_json(), **scored, "absent": absent}
         refuse_nan(result, protocol.name)
         results[protocol.name] = result
     if not any(_scored(result) for result in results.values()):
@@ -70,36 +87,14 @@ def evaluate(
             f"Nothing of {capture.root.name} can be scored: "
             + "; ".join(f"{k}: {v}" for r in results.values() for k, v in r["absent"].items())
         )
-    found = {
-        "format": FORMAT,
-        "capture": capture.root.name,
-        "views": [view.name for view in views],
-        "results": results,
-    }
-    return without_infinity(found)
-
-
-def _score(
-    capture: Capture,
-    source: FrameSource,
-    protocol: Protocol,
-    lights: Sequence[str],
-    perceptual: bool,
-    known: dict[bytes, float],
-) -> dict[str, Any]:
-    tools, absent = _tools(protocol, perceptual, known)
-    found: dict[str, Any] = {"protocol": protocol.as_json()}
-    if "novel" in protocol.scores:
-        found["novel"] = novel_scores(capture, source, protocol, tools, absent)
-    maps, gain = map_tasks(capture, source, protocol, tools, absent)
-    found |= maps
-    if "relit" in protocol.scores:
-        scores = LightScores(capture, source, protocol, tools, gain, absent)
-        found["relit"] = scores.all_lights(lights)
-    if "relit" in protocol.scores:
-        found["environment"] = environment_scores(capture, source, absent)
-    found = {name: value for name, value in found.items() if value}
-    return {**found, "absent": absent}
+    return without_infinity(
+        {
+            "format": FORMAT,
+            "capture": capture.root.name,
+            "views": [view.name for view in views],
+            "results": results,
+        }
+    )
 
 
 def _tools(

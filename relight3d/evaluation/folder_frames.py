@@ -23,8 +23,7 @@ from jaxtyping import Float
 
 from relight3d.core.errors import CaptureError, FileFormatError
 from relight3d.core.views import Capture, View
-from relight3d.evaluation.alignment import Gain
-from relight3d.evaluation.sources import NO_GAIN
+from relight3d.evaluation.alignment import NO_GAIN, Gain
 from relight3d.evaluation.tasks import novel_views, relit_lights, truth_of
 from relight3d.files.environment import read_environment
 from relight3d.files.exr import read_exr_rgb

@@ -1,5 +1,6 @@
 """Relit views: frames under lights that the photos were not taken under."""
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,17 @@ from typing import Any
 import numpy as np
 
 from relight3d.core.views import Capture, View
-from relight3d.evaluation.alignment import NO_GAIN, Gain, GainFit, alignment_views, factors
-from relight3d.evaluation.compared import Pair, in_space
+from relight3d.evaluation.alignment import NO_GAIN, Gain, GainFit, alignment_views
+from relight3d.evaluation.compared import Pair
 from relight3d.evaluation.picture_scores import PictureScores, Tools
 from relight3d.evaluation.protocol import Alignment, Protocol
 from relight3d.evaluation.sources import FrameSource
 from relight3d.evaluation.tasks import OTHER_LIGHTS, Relit, chosen_lights
 from relight3d.evaluation.truth import coverage_of
 from relight3d.files.images import Image, read_image
+
+_BEST = Alignment("relit pictures", "least squares", space="srgb")
+"""Of stored values: what serves the unrelit photo best in these scores."""
 
 
 class LightScores:
@@ -48,15 +52,13 @@ class LightScores:
         return {**_means(list(lights.values())), "lights": lights}
 
     def _one(self, light: str, entries: Sequence[Relit]) -> dict[str, Any]:
-        rule = self._protocol.alignment
-        by_picture = rule is not None and rule.of == "relit pictures"
-        fitted = by_picture and not rule.each_view  # pyright: ignore[reportOptionalMemberAccess]
+        rule = self._protocol.alignment if self._protocol.aligns("relit pictures") else None
+        fitted = rule is not None and not rule.each_view
         gain = self._picture_gain(light, entries) if fitted else NO_GAIN
         scores = PictureScores(self._protocol, self._tools)
         for entry in entries:
             pair = self._pair(light, entry, self._gain)
-            if by_picture:
-                assert rule is not None
+            if rule is not None:
                 if rule.each_view:
                     gain = self._picture_gain(light, [entry])
                 pair = pair.scaled(np.array(gain, np.float32), rule.space)
@@ -86,22 +88,28 @@ class LightScores:
         self, light: str, entries: Sequence[Relit], found: dict[str, Any]
     ) -> dict[str, Any]:
         """Doing nothing, and what relighting gains over it; and relit with albedo as found."""
-        scores = {
-            name: PictureScores(self._protocol, Tools(), structure=False)
-            for name in ("psnr_albedo_as_found", "psnr_unrelit", "psnr_unrelit_best_gain")
+        fit = GainFit(dataclasses.replace(self._protocol, alignment=_BEST))
+        for view, path in entries:
+            fit.add(_unrelit(view, path))
+        gain = np.array(fit.gain(), np.float32)
+        as_found, unrelit, best = (
+            PictureScores(self._protocol, Tools(), structure=False) for _ in range(3)
+        )
+        scaled = self._source.applies_gain and self._gain != NO_GAIN
+        for entry in entries:
+            photo = _unrelit(*entry)
+            unrelit.add(photo)
+            best.add(photo.scaled(gain, "srgb"))
+            if scaled:
+                as_found.add(self._pair(light, entry, NO_GAIN))
+        values = {
+            "psnr_albedo_as_found": as_found.result()["psnr"] if scaled else found["psnr"],
+            "psnr_unrelit": unrelit.result()["psnr"],
+            "psnr_unrelit_best_gain": best.result()["psnr"],
         }
-        photos = [_pair(view, path, read_image(view.image_path)) for view, path in entries]
-        gain = np.array(_best_gain(photos, self._protocol), np.float32)
-        for entry, photo in zip(entries, photos, strict=True):
-            scores["psnr_unrelit"].add(photo)
-            scores["psnr_unrelit_best_gain"].add(photo.scaled(gain, "srgb"))
-            scores["psnr_albedo_as_found"].add(self._pair(light, entry, NO_GAIN))
-        values = {name: collected.result()["psnr"] for name, collected in scores.items()}
         nothing = max(values["psnr_unrelit"], values["psnr_unrelit_best_gain"])
-        gained = (
-            0.0 if found["psnr"] == nothing else found["psnr"] - nothing
-        )  # both may be infinite
-        return {**values, "gain_over_unrelit_db": gained}
+        equal = found["psnr"] == nothing  # both may be infinite
+        return {**values, "gain_over_unrelit_db": 0.0 if equal else found["psnr"] - nothing}
 
 
 def _pair(view: View, path: Path, ours: Image) -> Pair:
@@ -112,12 +120,9 @@ def _pair(view: View, path: Path, ours: Image) -> Pair:
     return Pair(ours, truth, coverage)
 
 
-def _best_gain(pairs: Sequence[Pair], protocol: Protocol) -> list[float]:
-    """Least squares of stored values: what serves the unrelit photo best in these scores."""
-    ours = [in_space(pair.ours, "srgb")[pair.foreground(protocol)] for pair in pairs]
-    truth = [in_space(pair.truth, "srgb")[pair.foreground(protocol)] for pair in pairs]
-    rule = Alignment("relit pictures", "least squares", space="srgb")
-    return factors(np.concatenate(ours), np.concatenate(truth), rule)
+def _unrelit(view: View, path: Path) -> Pair:
+    """The photo passed off as the relit picture."""
+    return _pair(view, path, read_image(view.image_path))
 
 
 def _means(lights: Sequence[dict[str, Any]]) -> dict[str, float]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
+from relight3d.core.errors import EvaluationError
 from relight3d.core.views import View
 from relight3d.evaluation.alignment import Gain, GainFit
 from relight3d.evaluation.checks import require_finite
@@ -44,8 +45,7 @@ class AlbedoScores:
         self._truth.append(in_space(pair.truth, "linear")[where])
         self._photo.append(photo[where])
         gain = self._gain
-        rule = self._protocol.alignment
-        if rule is not None and rule.each_view:
+        if self._protocol.aligns_each_view:
             fit = GainFit(self._protocol)
             fit.add(pair)
             gain = fit.gain()
@@ -65,14 +65,10 @@ class AlbedoScores:
         return {
             "psnr_raw": raw["psnr"],
             "psnr_aligned": aligned["psnr"],
-            "gain": None if self._each_view() else list(self._gain),
+            "gain": None if self._protocol.aligns_each_view else list(self._gain),
             "shadow_leak": leak,
             **rest,
         }
-
-    def _each_view(self) -> bool:
-        rule = self._protocol.alignment
-        return rule is not None and rule.each_view
 
     def _seen(self, pair: Pair, where: Bool[np.ndarray, "H W"]) -> Pair:
         """The values to compare: of the frame, or the foreground as one row of pixels."""
@@ -123,7 +119,7 @@ class GreyScores:
             self._views.append(masked_mse(ours, truth, where))
 
     def result(self) -> dict[str, Any]:
-        """Mse (mean over views), rank_correlation over all foreground pixels, views."""
+        """Mean squared error of views, rank correlation of all foreground pixels, views."""
         correlation = rank_correlation(np.concatenate(self._ours), np.concatenate(self._truth))
         return {
             "mse": float(np.mean(self._views)),
@@ -160,13 +156,13 @@ class NormalScores:
     def result(self) -> dict[str, Any]:
         """mae_deg by the protocol; over the foreground median_deg and mean 1 - cos; views."""
         angles = np.concatenate(self._angles)
-        pooled = self._protocol.normals_over == "foreground" and len(angles)
+        if not len(angles):
+            raise EvaluationError("No test view shows a true normal, so none can be compared.")
+        pooled = self._protocol.normals_over == "foreground"
         return {
             "mae_deg": float(angles.mean() if pooled else np.mean(self._views)),
-            "median_deg": float(np.median(angles)) if len(angles) else None,
-            "cosine_distance": float(1 - np.cos(np.radians(angles)).mean())
-            if len(angles)
-            else None,
+            "median_deg": float(np.median(angles)),
+            "cosine_distance": float(1 - np.cos(np.radians(angles)).mean()),
             "views": {"mae_deg": self._views},
             "spread": {"mae_deg": dataclasses.asdict(spread(self._views))},
         }

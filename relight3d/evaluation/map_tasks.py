@@ -1,7 +1,7 @@
 """True maps held against frames: albedo, roughness, metallic, normals, depth."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from relight3d.evaluation.alignment import NO_GAIN, Gain, GainFit, alignment_vie
 from relight3d.evaluation.compared import Pair, in_space
 from relight3d.evaluation.map_scores import AlbedoScores, DepthScores, GreyScores, NormalScores
 from relight3d.evaluation.picture_scores import Tools
-from relight3d.evaluation.protocol import Protocol
+from relight3d.evaluation.protocol import MAPS, Protocol
 from relight3d.evaluation.sources import FrameSource
 from relight3d.evaluation.tasks import truth_of, views_with
 from relight3d.evaluation.truth import coverage_of, true_map
@@ -25,15 +25,18 @@ def map_tasks(
     protocol: Protocol,
     tools: Tools,
     absent: dict[str, str],
+    depth: Callable[[], dict[str, Any]],
 ) -> tuple[dict[str, Any], Gain]:
-    """Scores by map, and the factor on albedo with which relighting is to be done."""
+    """Scores by map, and the factor on albedo with which relighting is to be done.
+
+    `depth` gives `depth_scores`, which are the same under every protocol.
+    """
     found: dict[str, Any] = {}
     gain = NO_GAIN
-    for what in ("albedo", "roughness", "metallic", "normal", "depth"):
+    for what in MAPS:
         views = views_with(capture, what)
         reason = source.why_not(what) if views else f"the capture has no true {what}"
-        aligned = what == "albedo" and protocol.alignment is not None
-        if reason is None and aligned and protocol.alignment.of == "albedo":  # pyright: ignore[reportOptionalMemberAccess]
+        if reason is None and what == "albedo" and protocol.aligns("albedo"):
             gain = scene_gain(capture, source, protocol, views)
         if what not in protocol.scores:
             continue
@@ -42,7 +45,7 @@ def map_tasks(
         elif what == "albedo":
             found[what] = _albedo(views, source, protocol, tools, gain)
         elif what == "depth":
-            found[what] = _depth(views, source)
+            found[what] = depth()
         else:
             scores = NormalScores(protocol) if what == "normal" else GreyScores(protocol)
             for _, pair in _pairs(views, source, protocol, what):
@@ -71,7 +74,7 @@ def _pairs(
         assert path is not None
         truth, coverage = true_map(view, what)
         ours = source.draw(view, what, path)
-        if what in ("albedo",):  # stored linear, though files do not say so
+        if what == "albedo":  # stored linear, though files do not say so
             ours = dataclasses.replace(ours, color_space="linear")
         yield view, Pair(ours, truth, coverage).reduced(protocol.width_px)
 
@@ -87,9 +90,10 @@ def _albedo(
     return scores.result()
 
 
-def _depth(views: list[View], source: FrameSource) -> dict[str, Any]:
+def depth_scores(capture: Capture, source: FrameSource) -> dict[str, Any]:
+    """Of all views with true depth, at full size."""
     scores = DepthScores()
-    for view in views:
+    for view in views_with(capture, "depth"):
         truth = read_array(view.truth["depth"], "The depth map").astype(np.float32).squeeze()
         coverage = coverage_of(view, read_image(view.image_path))
         where = np.ones(truth.shape, bool) if coverage is None else coverage[..., 0] >= 0.5

@@ -12,8 +12,7 @@ from relight3d.evaluation.perceptual import InputRange, Net
 from relight3d.evaluation.similarity import GAUSSIAN_VALID, SsimConvention
 
 Score = Literal["novel", "relit", "albedo", "roughness", "metallic", "normal", "depth"]
-MATERIALS: tuple[Score, ...] = ("albedo", "roughness", "metallic")
-ALL_SCORES: tuple[Score, ...] = ("novel", "relit", *MATERIALS, "normal", "depth")
+MAPS: tuple[Score, ...] = ("albedo", "roughness", "metallic", "normal", "depth")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +60,7 @@ class Protocol:
     title: str
     source: str
     """Where the habit was read."""
-    scores: tuple[Score, ...] = ALL_SCORES
+    scores: tuple[Score, ...] = ("novel", "relit", *MAPS)
     background: Literal["white", "black", "none"] = "white"
     """What pictures are blended over, in stored sRGB values; none: pictures have no alpha to blend,
     or are compared with colours behind alpha as they are."""
@@ -88,6 +87,15 @@ class Protocol:
     baselines: bool = False
     """Also score doing nothing: the unrelit photo, as it is and with the best factor."""
     note: str = ""
+
+    def aligns(self, of: Literal["albedo", "relit pictures"]) -> bool:
+        """Whether this is what the protocol scales."""
+        return self.alignment is not None and self.alignment.of == of
+
+    @property
+    def aligns_each_view(self) -> bool:
+        """Whether every view has a factor of its own."""
+        return self.alignment is not None and self.alignment.each_view
 
     def as_json(self) -> dict[str, Any]:
         """Every field, for results."""

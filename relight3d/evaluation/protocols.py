@@ -1,7 +1,8 @@
 """The protocols of the field, one value each, and our own.
 
-What is written here was read in the code of the named repositories; where a paper and its code
-disagree, the code wins, for the tables were made with it. What no convention of scoring can express
+Where a paper and its code disagree, the code wins, for the tables were made with it. The scripts of
+TensoIR, SVG-IR, R3DG, IllumiNeRF, Stanford-ORB and NRHints were read; the habits of IRGS and 3DGS
+are as others who read theirs describe them. What no convention of scoring can express
 (numbers of light samples, sizes of environment maps) is in the notes.
 """
 

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 
 from relight3d.core.progress import duration
 from relight3d.evaluation import page
+from relight3d.evaluation.metrics import decibels
 from relight3d.files.pictures import colorize
 
 Pixels = UInt8[np.ndarray, "_ _ _"]
@@ -129,7 +130,12 @@ def _relit(content: ReportContent) -> str:
 def _compared(title: str, said: str, word: str, comparisons: Sequence[Comparison]) -> str:
     if not comparisons:
         return ""
-    rows = [
+    return page.section(title, said, *compared_rows(comparisons, word))
+
+
+def compared_rows(comparisons: Sequence[Comparison], word: str) -> list[str]:
+    """Rows of truth (which `word` calls it), ours, and their difference."""
+    return [
         page.row(
             [
                 page.still(c.truth, f"{c.name}: {word}"),
@@ -139,7 +145,6 @@ def _compared(title: str, said: str, word: str, comparisons: Sequence[Comparison
         )
         for c in comparisons
     ]
-    return page.section(title, said, *rows)
 
 
 def _maps(content: ReportContent) -> str:
@@ -229,7 +234,7 @@ def error_map(ours: Pixels, truth: Pixels) -> UInt8[np.ndarray, "H W 4"]:
 
 def _psnr_words(comparison: Comparison) -> str:
     squared = np.square(_on_white(comparison.ours) - _on_white(comparison.truth)).mean()
-    return "equal" if squared == 0 else f"{-10 * np.log10(squared):.1f} dB"
+    return "equal" if squared == 0 else f"{decibels(float(squared)):.1f} dB"
 
 
 def _on_white(pixels: Pixels) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Where frames come from: an asset that is drawn, or anybody's files."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -8,13 +7,8 @@ import numpy as np
 from jaxtyping import Float
 
 from relight3d.core.views import View
-from relight3d.evaluation.alignment import Gain
+from relight3d.evaluation.alignment import NO_GAIN, Gain
 from relight3d.files.images import Image
-
-NO_GAIN: Gain = (1.0, 1.0, 1.0)
-PICTURE_MAPS = ("rgb", "physics", "albedo", "normal", "roughness", "metallic")
-"""Maps that are pictures: `rgb` and `physics` sRGB or linear, `albedo` linear, `normal` 0.5 n + 0.5
-in the capture's world, the others grey. Beside them: 'relit/LIGHT', and 'depth', an array."""
 
 
 @runtime_checkable
@@ -33,7 +27,8 @@ class FrameSource(Protocol):
 
         Args:
             view: Which.
-            what: One of `PICTURE_MAPS`, or 'relit/LIGHT'.
+            what: 'rgb', 'physics' or 'relit/LIGHT' (sRGB or linear), 'albedo' (linear values),
+                'normal' (0.5 n + 0.5 in the capture's world), 'roughness' or 'metallic' (grey).
             truth: The picture it will be compared with.
             gain: Factor on linear albedo, for 'relit/LIGHT' if `applies_gain`.
 
@@ -49,8 +44,3 @@ class FrameSource(Protocol):
     def environment(self, name: str) -> Float[np.ndarray, "h w 3"] | None:
         """The recovered light, linear, in the capture's frame; None if there is none."""
         ...
-
-
-def first_reason(source: FrameSource, maps: Iterable[str]) -> str | None:
-    """Why one of several maps cannot be shown."""
-    return next((reason for what in maps if (reason := source.why_not(what))), None)

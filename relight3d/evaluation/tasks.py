@@ -16,7 +16,8 @@ OTHER_LIGHTS = "other lights"
 
 def novel_views(capture: Capture) -> list[View]:
     """Test views under a light of the training photos."""
-    return [view for view in capture.split("test") if not _is_foreign(capture, view)]
+    foreign = {view.name for view in _foreign_views(capture)}
+    return [view for view in capture.split("test") if view.name not in foreign]
 
 
 Relit = tuple[View, Path]
@@ -37,7 +38,7 @@ def relit_lights(capture: Capture) -> dict[str, list[Relit]]:
     novel = novel_views(capture)
     for name, entries in found.items():
         require_all(capture, novel, [view for view, _ in entries], f"relit/{name}")
-    foreign = [view for view in capture.split("test") if _is_foreign(capture, view)]
+    foreign = _foreign_views(capture)
     if foreign:
         found[OTHER_LIGHTS] = [(view, view.image_path) for view in foreign]
     return found
@@ -100,7 +101,8 @@ def chosen_lights(
     return {name: lights[name] for name in (wanted or lights)}
 
 
-def _is_foreign(capture: Capture, view: View) -> bool:
-    trained = {other.light.environment for other in capture.split("train")}
-    name = view.light.environment
-    return name is not None and name not in trained and name in capture.environments
+def _foreign_views(capture: Capture) -> list[View]:
+    """Test views under an environment that no training photo has, but that the capture brings."""
+    trained = {view.light.environment for view in capture.split("train")}
+    known = capture.environments.keys() - trained
+    return [view for view in capture.split("test") if view.light.environment in known]

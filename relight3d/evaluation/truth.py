@@ -7,10 +7,13 @@ import torch
 from jaxtyping import Float
 
 from relight3d.core.color import linear_from_srgb, srgb_from_linear
-from relight3d.core.views import View
+from relight3d.core.types import EnvironmentLight
+from relight3d.core.views import Capture, View
 from relight3d.evaluation.metrics import Picture
+from relight3d.files.environment import read_environment
 from relight3d.files.images import Image, read_image, read_mask
 from relight3d.files.reading import read_array
+from relight3d.shading.latlong import reoriented
 
 
 def coverage_of(view: View, image: Image) -> Float[np.ndarray, "H W 1"] | None:
@@ -35,6 +38,15 @@ def true_map(view: View, what: str) -> tuple[Image, Float[np.ndarray, "H W 1"]]:
     if coverage is None:
         coverage = coverage_of(view, read_image(view.image_path))
     return image, np.ones_like(image.pixels[..., :1]) if coverage is None else coverage
+
+
+def true_environment(capture: Capture, name: str) -> EnvironmentLight:
+    """One of the capture's maps, turned into the capture's frame."""
+    light = read_environment(capture.environments[name])
+    turn = capture.environment_turns.get(name)
+    if turn is None:
+        return light
+    return EnvironmentLight(reoriented(light.radiance_linear, torch.from_numpy(turn)))
 
 
 def _from_camera_normals(view: View) -> Image:

@@ -1,5 +1,6 @@
 """A run of a suite scored: RUN/eval.json, and RUN/shown/ with pictures beside the truth."""
 
+import dataclasses
 import hashlib
 import json
 import time
@@ -7,22 +8,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from relight3d.core.errors import FileFormatError
 from relight3d.core.views import Capture
 from relight3d.evaluation.bench_page import Shown
+from relight3d.evaluation.compared import in_space
+from relight3d.evaluation.evaluate import evaluate
 from relight3d.evaluation.protocols import protocols_named
 from relight3d.evaluation.report import Comparison
 from relight3d.evaluation.tasks import novel_views, relit_lights
-from relight3d.evaluation.truth import encode_srgb
 from relight3d.files.atomic import atomic_folder
 from relight3d.files.images import Image, read_image, write_png
 from relight3d.pipeline import pictures
 from relight3d.pipeline.config import BackendName
 from relight3d.pipeline.drawing import NO_GAIN, Gain
-from relight3d.pipeline.judge import EvalRequest, judge, run_source
-from relight3d.pipeline.machine import peak_memory_mb, reset_peak_memory
+from relight3d.pipeline.judge import run_source
+from relight3d.pipeline.machine import peak_memory_mb, prepare_torch, reset_peak_memory
 from relight3d.pipeline.review import compare
 from relight3d.pipeline.run_folder import RunFolder, write_json
 
@@ -35,9 +35,9 @@ def score_run(path: Path, capture: Path, protocols: Sequence[str], backend: Back
     reset_peak_memory()
     start = time.monotonic()
     run = RunFolder(path)
-    request = EvalRequest(tuple(protocols), run=path, capture=capture, backend=backend)
-    found = judge(request, lambda text: None)
-    seen, frames = run_source(path, capture, backend)
+    prepare_torch()
+    seen, frames = run_source(path, capture, backend)  # one painter: shadows are traced once
+    found = {"run": str(path), **evaluate(seen, frames, protocols_named(protocols))}
     write_shown(run, seen, frames, _gain(found["results"]))
     cost = {"seconds": time.monotonic() - start, "peak_memory_mb": peak_memory_mb()}
     run.update_record({"bench": cost})
@@ -95,22 +95,18 @@ def read_shown(run: RunFolder) -> Shown:
             f"{path} cannot be read ({error}). Remove {run.eval_path}, and the run is scored again."
         ) from error
     folder = run.shown_path
-    return Shown(
-        [
-            Comparison(
-                str(name),
-                pictures.image_picture(read_image(folder / f"{index}_ours.png")),
-                pictures.image_picture(read_image(folder / f"{index}_truth.png")),
-            )
-            for index, name in enumerate(names)
-        ]
-    )
+    return [
+        Comparison(
+            str(name),
+            pictures.image_picture(read_image(folder / f"{index}_ours.png")),
+            pictures.image_picture(read_image(folder / f"{index}_truth.png")),
+        )
+        for index, name in enumerate(names)
+    ]
 
 
 def _picture(image: Image) -> pictures.Picture:
-    if image.color_space == "linear":
-        pixels = np.asarray(encode_srgb(image.pixels.clip(0, 1)), np.float32)
-        image = Image(pixels, image.alpha, "srgb", image.bits)
+    image = dataclasses.replace(image, pixels=in_space(image, "srgb"), color_space="srgb")
     return pictures.reduced(pictures.image_picture(image), SHOWN_PX)
 
 

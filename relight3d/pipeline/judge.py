@@ -14,9 +14,10 @@ from relight3d.evaluation.protocols import protocols_named
 from relight3d.evaluation.sources import FrameSource
 from relight3d.pipeline.asset_file import load_asset
 from relight3d.pipeline.config import BackendName
-from relight3d.pipeline.drawing import Painter, device_of, lights_vary
+from relight3d.pipeline.drawing import device_of
 from relight3d.pipeline.machine import prepare_torch
 from relight3d.pipeline.pictures import AssetFrames
+from relight3d.pipeline.review import frames_of
 from relight3d.pipeline.run_folder import RunFolder
 from relight3d.pipeline.run_settings import origin_of
 
@@ -67,5 +68,4 @@ def run_source(
     asset = load_asset(run.asset_path, device_of(rasterize))
     origin = origin_of(run)
     capture = capture_room.load(capture_path or origin.capture, origin.hold_out)
-    painter = Painter(asset, rasterize, lights_vary=lights_vary(capture))
-    return capture, AssetFrames(painter, capture)
+    return capture, frames_of(capture, asset, rasterize)

@@ -12,10 +12,9 @@ from relight3d.core.photos import Photo, cameras_of
 from relight3d.core.types import Cameras, EnvironmentLight
 from relight3d.core.views import Capture, View
 from relight3d.evaluation.tasks import OTHER_LIGHTS
-from relight3d.files.environment import read_environment
+from relight3d.evaluation.truth import true_environment
 from relight3d.files.images import SUFFIXES, Image, image_info
 from relight3d.pipeline.drawing import NO_GAIN, Gain, Light, Maps, Painter
-from relight3d.shading.latlong import reoriented
 from relight3d.view.frames import Aov, encode_aov
 
 Picture = UInt8[np.ndarray, "H W 4"]
@@ -93,12 +92,7 @@ class AssetFrames:
     def light(self, environment: str) -> Light:
         """One of the capture's environments; the same object every time, so shadows are kept."""
         if environment not in self._lights:
-            light = read_environment(self._capture.environments[environment])
-            turn = self._capture.environment_turns.get(environment)
-            if turn is not None:
-                turned = reoriented(light.radiance_linear, torch.from_numpy(turn))
-                light = EnvironmentLight(turned)
-            self._lights[environment] = Light(light)
+            self._lights[environment] = Light(true_environment(self._capture, environment))
         return self._lights[environment]
 
     def why_not(self, what: str) -> str | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from relight3d.core.views import Capture, View, ViewLight
-from relight3d.evaluation.sources import NO_GAIN
+from relight3d.evaluation.alignment import NO_GAIN
 from relight3d.files.images import Image, read_image, write_png
 
 SIZE = 24

@@ -3,7 +3,7 @@ import pytest
 
 from relight3d.core.errors import ConfigurationError
 from relight3d.evaluation.bench_compare import compare
-from relight3d.evaluation.bench_page import Shown, bench_html
+from relight3d.evaluation.bench_page import bench_html
 from relight3d.evaluation.bench_table import (
     comparison_lines,
     light_cells,
@@ -66,7 +66,7 @@ def test_page_is_sound_and_folds_what_cannot_be_compared():
     found = content(suite(ball=one()))
     other = compare(suite(ball=one(-1.0), gone=one()), found["scores"])
     picture = np.full((8, 8, 4), 255, np.uint8)
-    shown = {"ball": Shown([Comparison("view <1>", picture, picture)])}
+    shown = {"ball": [Comparison("view <1>", picture, picture)]}
     _, others = matches({"ball": (None, ("relight3d",))}, load_published())
     page = bench_html(found, shown, other, [], others)
     assert_sound(page)

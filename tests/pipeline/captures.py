@@ -1,4 +1,7 @@
-"""A tiny capture with ground truth: a painted Lambert ball under a sky, TensoIR's layout."""
+"""A tiny capture with ground truth: a painted Lambert ball under a sky, TensoIR's layout.
+
+And a training of it that takes seconds.
+"""
 
 import json
 import math
@@ -7,12 +10,26 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from relight3d import cli
 from relight3d.core.types import EnvironmentLight
 from relight3d.files.environment import write_environment
 from relight3d.files.images import write_png
 
 SIZE, ANGLE, DISTANCE = 24, 0.7, 3.5
 LIGHTS = {"day": (0.0, 0.3, 1.0), "evening": (1.0, 0.0, 0.3)}
+
+
+FEW = [
+    "--field.steps", "24", "--field.initial-splats", "300", "--field.max-splats", "350",
+    "--field.densify-from", "4", "--field.densify-every", "4", "--field.sh-degree", "2",
+    "--decomposition.specular-steps", "4", "--decomposition.diffuse-steps", "6",
+    "--decomposition.joint-steps", "2", "--decomposition.environment-height", "8",
+    "--decomposition.visibility-directions", "32", "--decomposition.shadow-map-px", "32",
+]  # fmt: skip
+
+
+def train(capture, out, *more, command="train"):
+    return cli.run([command, str(capture), "--out", str(out), *FEW, *more])
 
 
 def make_capture(root: Path, train: int = 8, test: int = 2, size: int = SIZE) -> Path:

@@ -10,21 +10,6 @@ import pytest
 from relight3d import cli
 from relight3d.evaluation.protocols import PROTOCOLS
 
-from .captures import make_capture
-from .test_run import train
-
-
-@pytest.fixture(scope="module")
-def capture(tmp_path_factory):
-    return make_capture(tmp_path_factory.mktemp("capture"))
-
-
-@pytest.fixture(scope="module")
-def run(capture, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "run"
-    assert train(capture, out) == 0
-    return out
-
 
 def test_a_run_scores_as_its_training_said(run, tmp_path, capsys):
     written = tmp_path / "scores.json"

@@ -19,19 +19,7 @@ from relight3d.files.exr import read_exr_rgb
 from relight3d.files.images import read_image, write_png
 from relight3d.pipeline.asset_file import load_asset
 from tests.evaluation.test_page import assert_sound
-from tests.pipeline.captures import make_capture
-
-FEW = [
-    "--field.steps", "24", "--field.initial-splats", "300", "--field.max-splats", "350",
-    "--field.densify-from", "4", "--field.densify-every", "4", "--field.sh-degree", "2",
-    "--decomposition.specular-steps", "4", "--decomposition.diffuse-steps", "6",
-    "--decomposition.joint-steps", "2", "--decomposition.environment-height", "8",
-    "--decomposition.visibility-directions", "32", "--decomposition.shadow-map-px", "32",
-]  # fmt: skip
-
-
-def train(capture, out, *more, command="train"):
-    return cli.run([command, str(capture), "--out", str(out), *FEW, *more])
+from tests.pipeline.captures import FEW, make_capture, train
 
 
 def same_content(first: Path, second: Path) -> bool:
@@ -39,18 +27,6 @@ def same_content(first: Path, second: Path) -> bool:
     return one.keys() == other.keys() and all(
         one[name].numpy().tobytes() == other[name].numpy().tobytes() for name in one
     )
-
-
-@pytest.fixture(scope="module")
-def capture(tmp_path_factory):
-    return make_capture(tmp_path_factory.mktemp("capture"))
-
-
-@pytest.fixture(scope="module")
-def run(capture, tmp_path_factory):
-    out = tmp_path_factory.mktemp("runs") / "run"
-    assert train(capture, out) == 0
-    return out
 
 
 def test_everything_is_there(run, capture):
