@@ -10,6 +10,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from relight3d.core.surface import Proxy
+
 
 @dataclasses.dataclass(frozen=True)
 class Cameras:
@@ -150,6 +152,32 @@ class PointLight:
 
 
 @dataclasses.dataclass(frozen=True)
+class DirectionalLight:
+    """Parallel light, as a distant sun's without its disc."""
+
+    direction: tuple[float, float, float]
+    """Toward the light, of any length but 0."""
+    irradiance_linear: tuple[float, float, float]
+    """On a surface that faces it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class LobeLight:
+    """A distant soft light whose radiance is a spherical Gaussian about its axis.
+
+    radiance(d) = peak_linear * exp(sharpness * (d . axis - 1)); its half width at half maximum is
+    about sqrt(2 ln 2 / sharpness) radians.
+    """
+
+    axis: tuple[float, float, float]
+    """Toward the light's middle, of any length but 0."""
+    sharpness: float
+    """Greater than 0."""
+    peak_linear: tuple[float, float, float]
+    """Radiance in the middle."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Asset:
     """The relightable result: what export, relighting, viewing and scoring take."""
 
@@ -162,3 +190,5 @@ class Asset:
     """Baked visibility of the sky from each splat, SH of degree 2; None before decomposition."""
     exposure: float = 1.0
     """Factor on linear radiance before encoding, shared by all photos."""
+    proxy: Proxy | None = None
+    """The surface that rays hit; None where none was made."""
