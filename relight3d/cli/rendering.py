@@ -23,10 +23,25 @@ class RenderArguments:
     """test, train (in the capture's order), turntable, or a file of cameras: transforms.json or a
     camera path of nerfstudio's viewer."""
     env: Path | None = None
-    """Relight by this environment map (.hdr or .exr, latitude-longitude). Without, the light is
-    that of the photos."""
+    """Relight by this environment map (.hdr or .exr, latitude-longitude). Without any light of
+    your own, it is that of the photos."""
     env_rotation_deg: float = 0.0
     """Turn the map counter-clockwise about the vertical, seen from above."""
+    env_gain: float = 1.0
+    """Factor on the map."""
+    lights: tyro.conf.UseAppendAction[tuple[Path, ...]] = ()
+    """A file of lights (JSON, see the README); may be given several times. All lights that are
+    asked for shine together."""
+    sun: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Parallel light as AZIMUTH,ELEVATION:R,G,B, such as 30,50:3,2.8,2.5: degrees counter-clockwise
+    from +x and above the horizon, and the linear irradiance facing it (one number: white). May be
+    given several times; write --sun=-30,50:3 where it begins with a minus."""
+    softlight: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Light from a soft spot of the sky as AZIMUTH,ELEVATION,WIDTH:R,G,B: as a sun, WIDTH degrees
+    wide (at half of its peak)."""
+    point: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """Point light as X,Y,Z:R,G,B: where, in the frame that the photos' poses came in, and its
+    intensity (irradiance at distance 1 facing it)."""
     albedo_gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Factors on linear albedo (red, green, blue) before shading; `metrics.json` has the ones that
     TensoIR's rule gives."""
@@ -58,6 +73,7 @@ def run_render(arguments: list[str]) -> None:
     """Draw pictures."""
     parsed = parse("render", RenderArguments, arguments, {})
 
+    from relight3d.pipeline.light_file import LightRequest
     from relight3d.pipeline.render import RenderRequest, render
 
     count = render(
@@ -65,8 +81,15 @@ def run_render(arguments: list[str]) -> None:
             run=parsed.run,
             out=parsed.out,
             views=parsed.views,
-            env=parsed.env,
-            env_rotation_rad=math.radians(math.fmod(parsed.env_rotation_deg, 360.0)),
+            lights=LightRequest(
+                env=parsed.env,
+                rotation_rad=math.radians(math.fmod(parsed.env_rotation_deg, 360.0)),
+                gain=parsed.env_gain,
+                files=parsed.lights,
+                points=parsed.point,
+                suns=parsed.sun,
+                softlights=parsed.softlight,
+            ),
             albedo_gain=parsed.albedo_gain,
             aovs=tuple(name.strip() for name in parsed.aovs.split(",") if name.strip()),
             exr=parsed.exr,

@@ -12,7 +12,14 @@ from relight3d.core.color import linear_from_srgb, srgb_from_linear
 from relight3d.core.errors import ConfigurationError
 from relight3d.core.planes import pixel_rays, plane_depth
 from relight3d.core.sh import degree_of
-from relight3d.core.types import Asset, Cameras, EnvironmentLight, PointLight
+from relight3d.core.types import (
+    Asset,
+    Cameras,
+    DirectionalLight,
+    EnvironmentLight,
+    LobeLight,
+    PointLight,
+)
 from relight3d.core.views import Capture, ViewLight
 from relight3d.decomposition.occlusion import Occlusion
 from relight3d.decomposition.relight import Relighter
@@ -36,6 +43,8 @@ class Light:
     rotation_rad: float = 0.0
     """Counter-clockwise about +z."""
     points: tuple[PointLight, ...] = ()
+    directional: tuple[DirectionalLight, ...] = ()
+    lobes: tuple[LobeLight, ...] = ()
 
 
 def device_of(rasterize: Rasterizer) -> torch.device:
@@ -139,6 +148,8 @@ class Painter:
                 self._rasterize,
                 light.environment,
                 points=light.points,
+                directional=light.directional,
+                lobes=light.lobes,
                 rotation_rad=light.rotation_rad,
                 occlusion=self._occlusion,
             )
