@@ -55,9 +55,8 @@ def test_wide_lobes_look_as_they_are_defined():
 
 
 def test_lobes_add():
-    lobes = [
-        LobeLight((0.0, 0.0, 1.0), 5.0, (1.0,) * 3),
-        LobeLight((1.0, 0.0, 0.0), 2.0, (2.0,) * 3),
-    ]
-    apart = rasterized(lobes[:1], 16) + rasterized(lobes[1:], 16)
-    torch.testing.assert_close(rasterized(lobes, 16), apart)
+    up = LobeLight((0.0, 0.0, 1.0), 5.0, (1.0, 1.0, 1.0))
+    aside = LobeLight((1.0, 0.0, 0.0), 2.0, (2.0, 0.0, 2.0))
+    torch.testing.assert_close(
+        rasterized([up, aside], 16), rasterized([up], 16) + rasterized([aside], 16)
+    )
