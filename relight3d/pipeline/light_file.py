@@ -77,7 +77,7 @@ def requested_light(request: LightRequest, capture_from_source: Similarity) -> L
     ]
     parts = [read_light_file(path, capture_from_source) for path in request.files]
     if request.env is not None:
-        gain = (request.gain,) * 3
+        gain = (request.gain, request.gain, request.gain)
         map_ = _dimmed(read_environment(request.env), gain, f"--env {request.env}")
         parts.append(Light(map_, request.rotation_rad))
     if not parts and not flags:

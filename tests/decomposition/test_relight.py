@@ -233,8 +233,8 @@ def test_a_far_lamp_is_a_sun(rasterize):
     """As far away as its rays are parallel, with shadows from the same side."""
     toward = torch.nn.functional.normalize(torch.tensor([1.0, 0.2, 0.7]), dim=0)
     x, y, z = (200.0 * toward).tolist()
-    lamp = PointLight((x, y, z), (40_000.0,) * 3)
-    parallel = DirectionalLight((2 * x, 2 * y, 2 * z), (1.0,) * 3)
+    lamp = PointLight((x, y, z), (4e4, 4e4, 4e4))
+    parallel = DirectionalLight((2 * x, 2 * y, 2 * z), (1.0, 1.0, 1.0))
     asset, cameras = material_ball(), orbit(2, 24, 24)
     by_lamp = relighter(asset, rasterize, points=(lamp,)).render(cameras, 0)
     by_sun = relighter(asset, rasterize, directional=(parallel,)).render(cameras, 0)
