@@ -127,6 +127,13 @@ def floored(reflectance: Float[Tensor, "*pixels 3"]) -> Float[Tensor, "*pixels 3
     return reflectance.clamp_min(1e-3)
 
 
+def diffuse_reflectance(
+    albedo: Float[Tensor, "P 3"], metallic: Float[Tensor, "P 1"]
+) -> Float[Tensor, "P 3"]:
+    """Share of diffuse light that the base sends back, but for the Fresnel term of each ray."""
+    return albedo * (1.0 - metallic) * (1.0 - specular_f0(albedo, metallic))
+
+
 def specular_reflectance(
     albedo: Float[Tensor, "P 3"],
     metallic: Float[Tensor, "P 1"],
