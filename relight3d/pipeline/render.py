@@ -11,6 +11,7 @@ from relight3d.core.photos import cameras_at_one_size, cameras_of
 from relight3d.core.progress import Progress
 from relight3d.core.types import Asset, Cameras
 from relight3d.core.views import Capture, ViewLight
+from relight3d.decomposition.traced import TraceOptions
 from relight3d.files.atomic import atomic_file
 from relight3d.files.pictures import over
 from relight3d.files.video import write_video
@@ -36,6 +37,8 @@ class RenderRequest:
     views: str
     """'test', 'train', 'turntable', or a file of cameras."""
     lights: LightRequest
+    trace: TraceOptions | None
+    """How rays are traced; None: not at all, fast shading."""
     albedo_gain: Gain
     aovs: tuple[str, ...]
     exr: bool
@@ -75,7 +78,7 @@ def render(request: RenderRequest) -> int:
     depths = _depth_range(shots, asset) if "depth" in aovs else (0.0, 1.0)
     progress = Progress("render", len(shots))
     for index, shot in enumerate(shots):
-        maps = draw(painter, shot, light, request.albedo_gain)
+        maps = draw(painter, shot, light, request.albedo_gain, request.trace)
         _write(request, capture, index, maps, aovs, depths)
         progress.update(index + 1, {})
     for aov in aovs:
@@ -142,13 +145,19 @@ def shots_of(request: RenderRequest, capture: Capture) -> list[Shot]:
     return [Shot(path[[index]], own) for index in range(len(path))]
 
 
-def draw(painter: Painter, shot: Shot, light: Light | None, gain: Gain) -> Maps:
+def draw(
+    painter: Painter,
+    shot: Shot,
+    light: Light | None,
+    gain: Gain,
+    trace: TraceOptions | None = None,
+) -> Maps:
     """Maps of one shot; 'albedo' carries the gain, as it is what was shaded."""
-    if light is None and gain == (1.0, 1.0, 1.0):
+    if light is None and trace is None and gain == (1.0, 1.0, 1.0):
         return painter.captured(shot.camera, shot.light)
     if light is None:
         light = painter.light_of(shot.light)
-    return painter.relit(shot.camera, light, gain)
+    return painter.relit(shot.camera, light, gain, trace)
 
 
 def _write(
@@ -161,11 +170,12 @@ def _write(
 ) -> None:
     for aov in aovs:
         values, shown = maps[aov], (0.0, 1.0)
+        alpha = maps.get("rgb_alpha", maps["alpha"]) if aov == "rgb" else maps["alpha"]
         if aov == "depth":
             scale = capture.capture_from_source.scale
             values, shown = values / scale, (depths[0] / scale, depths[1] / scale)
         save_frames(
-            request.out, aov, index, values, maps["alpha"],
+            request.out, aov, index, values, alpha,
             premultiplied=False, grey_range=shown, exr=request.exr,
         )  # fmt: skip
 
