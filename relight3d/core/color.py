@@ -1,7 +1,15 @@
-"""sRGB encoding (IEC 61966-2-1) and back. Pure, differentiable."""
+"""sRGB encoding (IEC 61966-2-1) and back, and luminance. Pure, differentiable."""
 
 from jaxtyping import Float
 from torch import Tensor
+
+LUMINANCE = (0.2126, 0.7152, 0.0722)
+"""Weights of linear Rec. 709 red, green and blue."""
+
+
+def luminance(linear: Float[Tensor, "*any 3"]) -> Float[Tensor, "*any"]:
+    """Brightness of linear Rec. 709 colours."""
+    return linear @ linear.new_tensor(LUMINANCE)
 
 
 def srgb_from_linear(linear: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:

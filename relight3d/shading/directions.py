@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from relight3d.core.color import luminance
 from relight3d.core.errors import ConfigurationError
 from relight3d.shading import latlong
 
-_LUMINANCE = (0.2126, 0.7152, 0.0722)
 _CHUNK = 4096
 
 
@@ -100,7 +100,7 @@ def importance_directions(environment: Float[Tensor, "H W 3"], count: int) -> Li
     height, width, _ = light.shape
     areas = latlong.solid_angles(height, width, dtype=torch.float64)
     centers = latlong.texel_directions(height, width, dtype=torch.float64)
-    energy = (light @ light.new_tensor(_LUMINANCE)).clamp_min(0.0) * areas
+    energy = luminance(light).clamp_min(0.0) * areas
     energy = energy + 1e-6 * (energy.sum() / (4.0 * pi) + 1e-12) * areas  # black regions split too
     regions = _median_cut(energy, centers, count)
     directions, radiance, solid_angle = [], [], []
