@@ -64,6 +64,24 @@ def white_metal(
     }
 
 
+def parameters_of(materials: Materials) -> dict[str, Tensor]:
+    """Parameters whose materials these are, but for values next to the ends of their range."""
+
+    def logit(values: Tensor) -> Tensor:
+        return torch.logit(values.clamp(0.02, 0.98))
+
+    return {
+        "albedo_logits": logit(materials.albedo_linear),
+        "roughness_logits": logit((materials.roughness - MIN_ROUGHNESS) / (1.0 - MIN_ROUGHNESS)),
+        "metallic_logits": logit(materials.metallic),
+        "progress_logits": torch.logit(materials.progress.clamp(1e-4, 1.0 - 1e-4)),
+        "normals": materials.normals.clone(),
+        "double_sided": materials.double_sided,
+        "scope": (materials.progress > 0.0).to(materials.progress),
+        "log_gain": materials.progress.new_zeros(()),
+    }
+
+
 PER_SPLAT = (
     "albedo_logits", "roughness_logits", "metallic_logits", "progress_logits", "normals",
     "double_sided", "scope",

@@ -85,17 +85,25 @@ def smooth(
     return _Smooth.apply(maps, *flatness)  # pyright: ignore[reportReturnType]
 
 
+def greyness(log_radiance: Float[Tensor, "H W 3"]) -> Float[Tensor, ""]:
+    """How far an environment is from grey: mean deviation of a channel from all (PRD's L_light)."""
+    radiance = log_radiance.exp()
+    return (radiance - radiance.mean(-1, keepdim=True)).abs().mean()
+
+
+def roughening(log_radiance: Float[Tensor, "H W 3"]) -> Float[Tensor, ""]:
+    """How much neighbouring texels of an environment differ, as ratios."""
+    around = (log_radiance - log_radiance.roll(1, 1)).abs().mean()
+    return around + (log_radiance[1:] - log_radiance[:-1]).abs().mean()
+
+
 def environment_terms(
     log_radiance: Float[Tensor, "H W 3"], config: DecompositionConfig
 ) -> dict[str, Float[Tensor, ""]]:
-    """Greyness (PRD's L_light) and smoothness of one environment."""
-    radiance = log_radiance.exp()
-    grey = (radiance - radiance.mean(-1, keepdim=True)).abs().mean()
-    around = (log_radiance - log_radiance.roll(1, 1)).abs().mean()
-    down = (log_radiance[1:] - log_radiance[:-1]).abs().mean()
+    """Greyness and smoothness of one environment, weighted."""
     return {
-        "light": config.light_weight * grey,
-        "light_smooth": config.light_smoothness * (around + down),
+        "light": config.light_weight * greyness(log_radiance),
+        "light_smooth": config.light_smoothness * roughening(log_radiance),
     }
 
 

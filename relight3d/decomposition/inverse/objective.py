@@ -1,0 +1,71 @@
+"""The loss of inverse rendering, as named terms."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from relight3d.core.types import Materials
+from relight3d.decomposition.gbuffer import Drawn, join_planes
+from relight3d.decomposition.inverse.config import InverseConfig
+from relight3d.decomposition.lighting import PREFIX
+from relight3d.decomposition.objective import (
+    flatness_of,
+    forgive_saturation,
+    greyness,
+    roughening,
+    smooth,
+)
+
+DARKEST = 0.01
+"""Albedos below are as good as this one: their logarithm would rule the loss."""
+
+
+def pixel_error(
+    image: Float[Tensor, "P 3"], target: Float[Tensor, "P 3"], trust: Float[Tensor, "P 1"]
+) -> Float[Tensor, ""]:
+    """Mean absolute error of display-referred colours, by how far physics is trusted."""
+    return ((forgive_saturation(image, target) - target).abs() * trust).mean()
+
+
+def regularisers(
+    drawn: Drawn,
+    target: Float[Tensor, "H W 3"],
+    mask: Float[Tensor, "H W 1"] | None,
+    parameters: Mapping[str, Tensor],
+    first_normals: Float[Tensor, "N 3"],
+    config: InverseConfig,
+) -> dict[str, Float[Tensor, ""]]:
+    """What is asked of materials and light beside the photo.
+
+    Differences of log albedo do not change with its scale, which photos leave open.
+
+    Args:
+        drawn: Of the photo's camera.
+        target: The photo, display-referred; its edges are those that materials may have.
+        mask: The photo's own alpha, if it has one.
+        parameters: All of the stage's.
+        first_normals: Unit, where shading normals started.
+        config: Weights.
+    """
+    terms: dict[str, Tensor] = {}
+    alpha = drawn.alpha.detach()
+    safe = alpha.clamp_min(0.05)
+    guide = target if mask is None else target * mask.to(target)
+    flatness = flatness_of(guide, alpha)
+    log_albedo = (drawn.maps["albedo"] / safe).clamp_min(DARKEST).log()
+    terms["albedo"] = config.albedo_smoothness * smooth(log_albedo, flatness)
+    gloss = join_planes([drawn.maps["roughness"], drawn.maps["metallic"]]) / safe
+    terms["gloss"] = config.gloss_smoothness * smooth(gloss, flatness)
+    terms["metallic"] = config.metallic_weight * parameters["metallic_logits"].sigmoid().mean()
+    if parameters["normals"].requires_grad:
+        unit = torch.nn.functional.normalize(parameters["normals"], dim=-1)
+        terms["normal"] = config.normal_weight * (1 - (unit * first_normals).sum(-1)).mean()
+    skies = [value for name, value in parameters.items() if name.startswith(PREFIX)]
+    if skies:
+        grey = torch.stack([greyness(value) for value in skies]).sum()
+        rough = torch.stack([roughening(value) for value in skies]).sum()
+        terms["light"] = config.light_weight * grey
+        terms["light_smooth"] = config.light_smoothness * rough
+    return terms

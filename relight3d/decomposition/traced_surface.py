@@ -1,0 +1,82 @@
+"""The surface behind a view's pixels as rays meet it: splats say how it looks, the mesh where."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from relight3d.backends.tracing.interface import Tracer
+from relight3d.core.planes import plane_depth
+from relight3d.core.surface import Proxy, interpolate
+from relight3d.decomposition.gbuffer import Drawn, unit
+from relight3d.shading.montecarlo.estimator import SurfacePoints
+
+SNAP_VOXELS = 3.0
+"""Splats this near to the mesh are taken to be on it."""
+LIFT_SNAPPED, LIFT_FREE = 0.5, 1.5
+"""Voxels above the surface where rays start: of points on the mesh, and of those that are not."""
+
+
+def surface_points(
+    drawn: Drawn,
+    center: Float[Tensor, "3"],
+    proxy: Proxy,
+    tracer: Tracer,
+    rows: Int[Tensor, " P"] | None = None,
+) -> SurfacePoints:
+    """Covered pixels as points that light falls on, lifted off the surface that is traced.
+
+    Differentiable in the drawn normal, albedo, roughness and metallic; places are fixed.
+
+    Args:
+        drawn: With the channels of `physics.channels_of` and the plain ones 'plane_normal' and
+            'plane_distance'.
+        center: Of the camera.
+        proxy: What is traced.
+        tracer: Of its mesh.
+        rows: Which of the covered pixels; None: all.
+    """
+
+    def chosen(values: Float[Tensor, "C ch"]) -> Float[Tensor, "P ch"]:
+        return values if rows is None else values.index_select(0, rows)
+
+    view = chosen(drawn.view_directions())
+    position, geometric = place(drawn, center, proxy, tracer, view, chosen)
+    return SurfacePoints(
+        position=position,
+        normal=unit(chosen(drawn.at_covered("normal")), 1e-6),
+        geometric_normal=geometric,
+        view=view,
+        albedo=chosen(drawn.at_covered("albedo")).clamp(0.0, 1.0),
+        roughness=chosen(drawn.at_covered("roughness")).clamp(0.0, 1.0),
+        metallic=chosen(drawn.at_covered("metallic")).clamp(0.0, 1.0),
+    )
+
+
+@torch.no_grad()
+def place(
+    drawn: Drawn, center: Tensor, proxy: Proxy, tracer: Tracer, view: Tensor, chosen
+) -> tuple[Float[Tensor, "P 3"], Float[Tensor, "P 3"]]:
+    """Where rays start, and the geometric normal there, on the viewer's side."""
+    depth = chosen(drawn.pick(depth_of(drawn)))
+    along = (depth * chosen(drawn.pick(drawn.rays))).norm(dim=-1)
+    planes = unit(chosen(drawn.at_covered("plane_normal")), 1e-6)
+    hits = tracer.hit(center.expand_as(view).contiguous(), -view.contiguous())
+    near = (hits.distance - along).abs() < SNAP_VOXELS * proxy.voxel
+    on_mesh = (hits.triangle >= 0) & near
+    index = on_mesh.nonzero()[:, 0]
+    weights = hits.triangle[index].long(), hits.barycentrics[index].to(view)
+    smooth = interpolate(proxy.normals.to(view), proxy.mesh.faces, *weights)
+    away = (smooth * view[index]).sum(-1, keepdim=True) < 0
+    geometric = planes.index_copy(0, index, unit(torch.where(away, -smooth, smooth), 1e-6))
+    distance = torch.where(on_mesh, hits.distance.to(along), along)[:, None]
+    lift = proxy.voxel * torch.where(on_mesh, LIFT_SNAPPED, LIFT_FREE)[:, None]
+    return center - distance * view + lift * geometric, geometric
+
+
+def depth_of(drawn: Drawn) -> Float[Tensor, "H W 1"]:
+    """Camera z of the blended planes; 0 where nothing was drawn."""
+    maps: Mapping[str, Tensor] = drawn.maps
+    depth = plane_depth(maps["plane_normal"], maps["plane_distance"], drawn.rays)
+    return depth.clamp_min(0.0) * (drawn.alpha > 0)
