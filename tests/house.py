@@ -20,6 +20,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pycolmap": ("capture/colmap*.py",),
     "flip_evaluator": ("evaluation/flip.py",),
     "gsplat": ("backends/gsplat_cuda.py",),
+    "xatlas": ("export/atlas.py",),
     "safetensors": ("core/checkpoint.py",),
     "yaml": ("presets.py",),
     "tyro": ("cli/*", "presets.py"),

@@ -2,6 +2,7 @@ import math
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -147,10 +148,22 @@ def test_light_turns_modulo_a_whole_turn(monkeypatch, command, degrees, same):
         monkeypatch.setattr(module, name, lambda request: asked.append(request) or 0)
     arguments = ["run", "--out", "o", "--env", "e.hdr", "--env-rotation-deg", degrees]
     assert cli.run([command, *arguments]) == 0
-    turn = asked[0].env_rotation_rad
+    turn = asked[0].lights.rotation_rad if command == "render" else asked[0].env_rotation_rad
     assert abs(turn) < 2 * math.pi
     if abs(float(degrees)) < 1e3:  # beyond, a double knows no degrees
         assert turn == pytest.approx(math.radians(same))
+
+
+def test_lights_may_be_asked_for_many_times(monkeypatch):
+    asked = []
+    monkeypatch.setattr(rendering, "render", lambda request: asked.append(request.lights) or 0)
+    suns = ["--sun", "10,20:1", "--sun=-30,45:3,2,1"]
+    others = ["--softlight", "0,90,40:1", "--point", "0,0,1:5", "--lights", "a", "--lights", "b"]
+    assert cli.run(["render", "run", "--out", "o", *suns, *others]) == 0
+    assert asked[0].suns == ("10,20:1", "-30,45:3,2,1")
+    assert asked[0].softlights == ("0,90,40:1",)
+    assert asked[0].points == ("0,0,1:5",)
+    assert asked[0].files == (Path("a"), Path("b"))
 
 
 def test_info_shows_what_is_there(capsys):

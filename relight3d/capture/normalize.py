@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from relight3d.capture.poses import centers_of
-from relight3d.core.types import PointLight
+from relight3d.core.transform import transform_point_light
 from relight3d.core.views import Capture, Similarity, View
 
 TAME_RADIUS = (0.3, 30.0)
@@ -45,20 +45,13 @@ def _transformed_view(view: View, by: Similarity) -> View:
     moved = np.eye(4)
     moved[:3, :3] = pose[:3, :3] @ by.rotation.T
     moved[:3, 3] = by.scale * pose[:3, 3] - moved[:3, :3] @ by.translation
-    points = tuple(_transformed_light(point, by) for point in view.light.points)
+    points = tuple(transform_point_light(point, by) for point in view.light.points)
     return dataclasses.replace(
         view,
         world_to_camera=moved,
         light=dataclasses.replace(view.light, points=points),
         truth=_scaled_truth(view.truth, by.scale),
     )
-
-
-def _transformed_light(light: PointLight, by: Similarity) -> PointLight:
-    """I / d^2 must stay the same, so the intensity grows with the square of the scale."""
-    x, y, z = by.apply(np.array([light.position]))[0].tolist()
-    r, g, b = (by.scale**2 * value for value in light.intensity_linear)
-    return PointLight((x, y, z), (r, g, b))
 
 
 def _scaled_truth(truth: Mapping, scale: float) -> Mapping:

@@ -1,12 +1,13 @@
-"""Move splats and materials by a similarity: positions, sizes, orientations, SH and normals."""
+"""Move splats, materials and lights by a similarity: places, sizes, orientations, SH, normals."""
 
 import dataclasses
 
+import numpy as np
 import torch
 
 from relight3d.core.rotation import multiply_quaternions, quaternion_from_matrix
 from relight3d.core.sh import rotate_sh
-from relight3d.core.types import Materials, Splats
+from relight3d.core.types import Materials, PointLight, Splats
 from relight3d.core.views import Similarity
 
 
@@ -35,3 +36,13 @@ def transform_materials(materials: Materials, to_from: Similarity) -> Materials:
     """The same materials seen from another frame: normals turn. Differentiable."""
     rotation = torch.from_numpy(to_from.rotation).to(materials.normals)
     return dataclasses.replace(materials, normals=materials.normals @ rotation.T)
+
+
+def transform_point_light(light: PointLight, to_from: Similarity) -> PointLight:
+    """The same light in another frame.
+
+    I / d^2 must stay the same, so the intensity grows with the square of the scale.
+    """
+    x, y, z = to_from.apply(np.array([light.position]))[0].tolist()
+    r, g, b = (to_from.scale**2 * value for value in light.intensity_linear)
+    return PointLight((x, y, z), (r, g, b))

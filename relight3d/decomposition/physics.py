@@ -1,4 +1,4 @@
-"""Physically based shading of drawn channels: split-sum environment and point lights."""
+"""Physically based shading of drawn channels: split-sum environment, point lights and suns."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from relight3d.core.types import Materials, PointLight
+from relight3d.core.types import DirectionalLight, Materials, PointLight
 from relight3d.decomposition.gbuffer import Drawn, unit
 from relight3d.decomposition.shade import shade
-from relight3d.shading.deferred import GBuffer, Shaded, reflect, shade_point
+from relight3d.shading.deferred import GBuffer, Shaded, reflect, shade_delta
 from relight3d.shading.prefilter import PrefilteredEnvironment
 from relight3d.shading.transfer import MirrorVisibility, mirror_visibility
 
@@ -27,9 +27,10 @@ class Illumination:
     `channels_of` is given the mirror visibility that follows from it."""
     surroundings: Float[Tensor, "3"] | None = None
     """Radiance that occluded reflections show; None: black."""
-    points: Sequence[PointLight] = ()
+    points: Sequence[PointLight | DirectionalLight] = ()
+    """Lights without extent."""
     point_visibility: Sequence[Float[Tensor, "N 1"]] = ()
-    """Of each splat, per point light."""
+    """Of each splat, per such light."""
 
 
 def channels_of(
@@ -102,7 +103,7 @@ def shade_drawn(drawn: Drawn, light: Illumination, *, diffuse: bool = True) -> F
         total = total + _chosen(shade(buffer, light.environment), diffuse)
     for index, point in enumerate(light.points):
         seen = drawn.at_covered(f"point_visibility_{index}").clamp(0.0, 1.0)
-        part = shade_point(buffer, drawn.at_covered("position"), point, seen)
+        part = shade_delta(buffer, drawn.at_covered("position"), point, seen)
         total = total + _chosen(part, diffuse)
     return total
 

@@ -8,26 +8,36 @@ from jaxtyping import Float
 from torch import Tensor
 
 from relight3d.backends.interface import Rasterizer
-from relight3d.core import sh
-from relight3d.core.color import linear_from_srgb
 from relight3d.core.errors import ConfigurationError
-from relight3d.core.planes import facing, plane_depth, plane_distance, splat_normals
-from relight3d.core.radiance import radiance_srgb
-from relight3d.core.types import Asset, Cameras, EnvironmentLight, Gaussians, Materials, PointLight
-from relight3d.decomposition.gbuffer import draw, some_gaussians
+from relight3d.core.planes import splat_normals
+from relight3d.core.types import (
+    Asset,
+    Cameras,
+    DirectionalLight,
+    EnvironmentLight,
+    Gaussians,
+    LobeLight,
+    Materials,
+    PointLight,
+)
+from relight3d.decomposition.gbuffer import some_gaussians
 from relight3d.decomposition.irradiance import irradiance
+from relight3d.decomposition.lit_view import Subject
 from relight3d.decomposition.occlusion import Occlusion, bake
-from relight3d.decomposition.physics import Illumination, channels_of, shade_drawn
+from relight3d.decomposition.physics import Illumination, shade_drawn
 from relight3d.decomposition.shadows import point_light_visibility, trace_visibility
-from relight3d.decomposition.sides import surface_weight
 from relight3d.shading.bounce import add_bounce, surroundings_radiance
 from relight3d.shading.directions import importance_directions
 from relight3d.shading.latlong import downsample, rotate
+from relight3d.shading.lobes import rasterized
 from relight3d.shading.prefilter import build_prefilter
 
 OCCLUSION_DIRECTIONS = 256
 REFLECTION_HEIGHT = 64
 """Rows of the environment that reflections see."""
+LOBES_HEIGHT = 128
+"""Rows of the map that soft lights are drawn into, where the environment itself has fewer."""
+SUN_SHADOW_PX = 512
 SMALLEST_HEIGHT = 4
 """Rows that prefiltering needs."""
 
@@ -43,6 +53,8 @@ class Relighter:
         *,
         rotation_rad: float = 0.0,
         points: Sequence[PointLight] = (),
+        directional: Sequence[DirectionalLight] = (),
+        lobes: Sequence[LobeLight] = (),
         albedo_gain: tuple[float, float, float] = (1.0, 1.0, 1.0),
         light_samples: int = 384,
         bounce: bool = True,
@@ -56,6 +68,8 @@ class Relighter:
             environment: New environment, in the capture's frame; None: none.
             rotation_rad: Turn of the environment, counter-clockwise about +z.
             points: Point lights, in the capture's frame.
+            directional: Parallel lights, in the capture's frame; a sharp shadow each.
+            lobes: Soft lights, in the capture's frame; drawn into the environment.
             albedo_gain: Factor on linear albedo before shading (clipped to 1).
             light_samples: Directions that stand for the environment in diffuse light.
             bounce: Whether occluded directions reflect the object's mean radiosity.
@@ -64,32 +78,43 @@ class Relighter:
         Raises:
             ConfigurationError: The asset has no materials, or there is no light.
         """
-        if asset.materials is None:
+        subject = Subject.of(asset, rasterize)
+        if environment is None and not (points or directional or lobes):
             raise ConfigurationError(
-                "This asset has no materials yet, so it cannot be relit. Run `relight3d decompose` "
-                "on the run first, or leave out the new light."
+                "Relighting needs an environment, or at least one point light, sun or soft light."
             )
-        if environment is None and not points:
-            raise ConfigurationError("Relighting needs an environment or at least one point light.")
-        self.asset, self.rasterize, self.points = asset, rasterize, tuple(points)
-        self.gaussians = asset.splats.gaussians()
-        self.materials = _brightened(asset.materials, albedo_gain)
+        self.subject = subject.with_gain(albedo_gain)
+        self.asset, self.rasterize = asset, rasterize
+        self.points = (*points, *directional)
+        self.gaussians, self._in_scope = subject.gaussians, subject.in_scope
         self._bounce = bounce
-        self._in_scope = (asset.materials.progress > 0.0).to(asset.splats.means)
         self._occluders = _occluders(self.gaussians, self._in_scope)
         self.occlusion = occlusion
-        self._environment(environment, rotation_rad, light_samples)
+        self._environment(environment, rotation_rad, lobes, light_samples)
         means, axes = self.gaussians.means, splat_normals(asset.splats.quats_wxyz)
         self.point_visibility = [
             point_light_visibility(self._occluders, means, axes, p.position, rasterize=rasterize)
             for p in points
         ]
+        if directional:
+            toward = torch.nn.functional.normalize(
+                means.new_tensor([sun.direction for sun in directional]), dim=-1
+            )
+            seen = trace_visibility(
+                self._occluders, means, axes, toward,
+                rasterize=rasterize, resolution_px=SUN_SHADOW_PX,
+            )  # fmt: skip
+            self.point_visibility += seen.split(1, 1)
+
+    @property
+    def materials(self) -> Materials:
+        """As they are shaded: brightened as asked."""
+        return self.subject.materials
 
     def with_gain(self, albedo_gain: tuple[float, float, float]) -> "Relighter":
         """The same light, whose traced shadows are shared, on another albedo."""
-        assert self.asset.materials is not None
         other = copy.copy(self)
-        other.materials = _brightened(self.asset.materials, albedo_gain)
+        other.subject = self.subject.with_gain(albedo_gain)
         return other
 
     @torch.no_grad()
@@ -102,44 +127,27 @@ class Relighter:
             plain), 'alpha'; and whatever else was drawn to shade by.
         """
         cameras = cameras[index : index + 1]
-        means, center = self.gaussians.means, cameras.centers[0]
-        normals = facing(self.materials.normals, means, center)
+        normals = self.subject.normals(cameras)
         light = self.illumination(normals)
-        geometry = facing(splat_normals(self.asset.splats.quats_wxyz), means, center)
-        plain = {
-            "plane_normal": geometry,
-            "plane_distance": plane_distance(geometry, means, center),
-        }
-        splats, everywhere = self.asset.splats, bool(self._in_scope.all())
-        if not everywhere:
-            degree = sh.degree_of(splats.sh.shape[1])
-            plain["raw"] = radiance_srgb(splats.sh[:, :1], splats.sh[:, 1:], means, center, degree)
-            plain["scope"] = self._in_scope
-        surface = channels_of(self.materials, normals, means, center, light)
-        weight = surface_weight(self.materials, self.gaussians, center)
-        drawn = draw(self.rasterize, self.gaussians, surface, cameras, weight, plain)
-        radiance = shade_drawn(drawn, light)
-        if not everywhere:  # what physics was never asked to explain keeps its captured look
-            kept = linear_from_srgb(drawn.at_covered("raw"))
-            radiance = torch.lerp(kept, radiance, drawn.at_covered("scope"))
-        radiance = radiance * drawn.alpha.flatten(0, 1)[drawn.covered]
-        outputs = dict(drawn.maps) | {
-            "rgb": drawn.spread(radiance * self.asset.exposure, drawn.alpha),
-            "alpha": drawn.alpha,
-        }
-        plane = outputs.pop("plane_normal"), outputs.pop("plane_distance")
-        outputs["depth"] = plane_depth(*plane, drawn.rays).clamp_min(0.0) * (drawn.alpha > 0)
-        return outputs
+        drawn = self.subject.draw(cameras, normals, light)
+        return self.subject.maps(drawn, shade_drawn(drawn, light))
 
     def _environment(
-        self, environment: EnvironmentLight | None, rotation_rad: float, samples: int
+        self,
+        environment: EnvironmentLight | None,
+        rotation_rad: float,
+        lobes: Sequence[LobeLight],
+        samples: int,
     ) -> None:
         self.prefiltered = None
-        if environment is None:
+        if environment is None and not lobes:
             return
-        radiance = environment.radiance_linear.to(self.gaussians.means)
-        if rotation_rad:
-            radiance = rotate(radiance, rotation_rad)
+        radiance = self.gaussians.means.new_zeros(1, 2, 3)
+        if environment is not None:
+            radiance = rotate(environment.radiance_linear.to(radiance), rotation_rad)
+        if lobes:
+            radiance = downsample(radiance, max(LOBES_HEIGHT, radiance.shape[0]))
+            radiance = radiance + rasterized(lobes, radiance.shape[0], radiance.device)
         while radiance.shape[0] < SMALLEST_HEIGHT:  # each texel becomes four of its kind
             radiance = radiance.repeat_interleave(2, 0).repeat_interleave(2, 1)
         height = min(REFLECTION_HEIGHT, _power_of_two_below(radiance.shape[0]))
@@ -174,11 +182,6 @@ class Relighter:
             self.prefiltered, direct, self.occlusion.sh, surroundings,
             self.points, self.point_visibility,
         )  # fmt: skip
-
-
-def _brightened(materials: Materials, gain: tuple[float, float, float]) -> Materials:
-    albedo = (materials.albedo_linear * materials.albedo_linear.new_tensor(gain)).clamp(0.0, 1.0)
-    return Materials(**(vars(materials) | {"albedo_linear": albedo}))
 
 
 def _power_of_two_below(value: int) -> int:

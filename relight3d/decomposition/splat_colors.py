@@ -10,7 +10,7 @@ from relight3d.core.color import srgb_from_linear
 from relight3d.decomposition.physics import Illumination
 from relight3d.decomposition.relight import Relighter
 from relight3d.decomposition.shade import shade
-from relight3d.shading.deferred import GBuffer, reflect, shade_point
+from relight3d.shading.deferred import GBuffer, reflect, shade_delta
 from relight3d.shading.transfer import lobe_visibility_sh
 
 
@@ -61,5 +61,5 @@ def _radiance(
         total = total + shade(buffer, light.environment).radiance
     means = repeated(relighter.gaussians.means)
     for point, seen in zip(light.points, light.point_visibility, strict=True):
-        total = total + shade_point(buffer, means, point, repeated(seen)).radiance
+        total = total + shade_delta(buffer, means, point, repeated(seen)).radiance
     return total.unflatten(0, (-1, count))

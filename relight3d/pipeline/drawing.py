@@ -8,15 +8,24 @@ from torch import Tensor
 
 from relight3d.backends.fused import splat_look
 from relight3d.backends.interface import Rasterizer
+from relight3d.backends.tracing.interface import Tracer
 from relight3d.core.color import linear_from_srgb, srgb_from_linear
 from relight3d.core.errors import ConfigurationError
 from relight3d.core.planes import pixel_rays, plane_depth
 from relight3d.core.sh import degree_of
-from relight3d.core.types import Asset, Cameras, EnvironmentLight, PointLight
+from relight3d.core.types import (
+    Asset,
+    Cameras,
+    DirectionalLight,
+    EnvironmentLight,
+    LobeLight,
+    PointLight,
+)
 from relight3d.core.views import Capture, ViewLight
 from relight3d.decomposition.occlusion import Occlusion
 from relight3d.decomposition.relight import Relighter
 from relight3d.decomposition.splat_colors import display_colors
+from relight3d.decomposition.traced import TracedRelighter, TraceOptions, required_proxy
 from relight3d.export.bake import DisplayColor
 
 Maps = dict[str, Float[Tensor, "H W _"]]
@@ -36,6 +45,8 @@ class Light:
     rotation_rad: float = 0.0
     """Counter-clockwise about +z."""
     points: tuple[PointLight, ...] = ()
+    directional: tuple[DirectionalLight, ...] = ()
+    lobes: tuple[LobeLight, ...] = ()
 
 
 def device_of(rasterize: Rasterizer) -> torch.device:
@@ -64,6 +75,8 @@ class Painter:
         self.asset, self._rasterize, self._lights_vary = asset, rasterize, lights_vary
         self._occlusion: Occlusion | None = None
         self._prepared: dict[Light, Relighter] = {}
+        self._traced: dict[tuple[Light, TraceOptions], TracedRelighter] = {}
+        self._tracer: Tracer | None = None
         self._own_lights: dict[ViewLight, Light] = {}
 
     def radiance(self, cameras: Cameras) -> Maps:
@@ -96,18 +109,27 @@ class Painter:
         """The look under the light of the photos as it was recovered, by physics alone."""
         return self._lit(cameras, self.light_of(light), NO_GAIN)
 
-    def relit(self, cameras: Cameras, light: Light, gain: Gain = NO_GAIN) -> Maps:
+    def relit(
+        self,
+        cameras: Cameras,
+        light: Light,
+        gain: Gain = NO_GAIN,
+        trace: TraceOptions | None = None,
+    ) -> Maps:
         """The look under another light, by physics alone.
 
         Args:
             cameras: One camera.
             light: What shines.
             gain: Factor on linear albedo before shading.
+            trace: How rays are traced; None: fast shading without. With a floor, 'rgb' lies over it
+                and has a coverage of its own, 'rgb_alpha'.
 
         Raises:
-            ConfigurationError: The asset has no materials yet.
+            ConfigurationError: The asset has no materials yet, or none is in `light`; or rays are
+                to be traced and it has no proxy.
         """
-        return self._lit(cameras, light, gain)
+        return self._lit(cameras, light, gain, trace)
 
     def splat_colors(self, light: Light) -> DisplayColor:
         """Display colour of the splats along viewing directions, for baking.
@@ -139,6 +161,8 @@ class Painter:
                 self._rasterize,
                 light.environment,
                 points=light.points,
+                directional=light.directional,
+                lobes=light.lobes,
                 rotation_rad=light.rotation_rad,
                 occlusion=self._occlusion,
             )
@@ -146,15 +170,45 @@ class Painter:
         traced = self._prepared[light]
         return traced if gain == NO_GAIN else traced.with_gain(gain)
 
+    def _tracing(self, light: Light, gain: Gain, trace: TraceOptions) -> TracedRelighter:
+        if (light, trace) not in self._traced:
+            if self._tracer is None:
+                from relight3d.backends.tracing.registry import get_tracer
+
+                self._tracer = get_tracer(required_proxy(self.asset).mesh)
+            self._traced = {  # another light's is seldom asked for again, and cheap to make
+                (light, trace): TracedRelighter(
+                    self.asset,
+                    self._rasterize,
+                    self._tracer,
+                    light.environment,
+                    rotation_rad=light.rotation_rad,
+                    points=light.points,
+                    directional=light.directional,
+                    lobes=light.lobes,
+                    options=trace,
+                )
+            }
+        traced = self._traced[light, trace]
+        return traced if gain == NO_GAIN else traced.with_gain(gain)
+
     @torch.no_grad()
-    def _lit(self, cameras: Cameras, light: Light, gain: Gain) -> Maps:
-        drawn = self._relighter(light, gain).render(cameras)
+    def _lit(
+        self, cameras: Cameras, light: Light, gain: Gain, trace: TraceOptions | None = None
+    ) -> Maps:
+        if trace is None:
+            drawn = self._relighter(light, gain).render(cameras)
+        else:
+            drawn = self._tracing(light, gain, trace).render(cameras)
         alpha = drawn["alpha"]
-        unblended = ("depth", "alpha")
-        return {
+        unblended = ("depth", "alpha", "rgb_alpha")
+        maps = {
             name: values if name in unblended else straight(values, alpha)
             for name, values in drawn.items()
         }
+        if "rgb_alpha" in drawn:
+            maps["rgb"] = straight(drawn["rgb"], drawn["rgb_alpha"])
+        return maps
 
 
 def straight(

@@ -11,14 +11,15 @@ from relight3d.core.photos import cameras_at_one_size, cameras_of
 from relight3d.core.progress import Progress
 from relight3d.core.types import Asset, Cameras
 from relight3d.core.views import Capture, ViewLight
+from relight3d.decomposition.traced import TraceOptions
 from relight3d.files.atomic import atomic_file
-from relight3d.files.environment import read_environment
 from relight3d.files.pictures import over
 from relight3d.files.video import write_video
 from relight3d.pipeline import pictures
 from relight3d.pipeline.asset_file import load_asset
 from relight3d.pipeline.config import BackendName
 from relight3d.pipeline.drawing import Gain, Light, Maps, Painter, device_of, lights_vary
+from relight3d.pipeline.light_file import LightRequest, requested_light
 from relight3d.pipeline.machine import prepare_torch
 from relight3d.pipeline.run_folder import RunFolder
 from relight3d.pipeline.run_settings import origin_of
@@ -35,8 +36,9 @@ class RenderRequest:
     out: Path
     views: str
     """'test', 'train', 'turntable', or a file of cameras."""
-    env: Path | None
-    env_rotation_rad: float
+    lights: LightRequest
+    trace: TraceOptions | None
+    """How rays are traced; None: not at all, fast shading."""
     albedo_gain: Gain
     aovs: tuple[str, ...]
     exr: bool
@@ -60,7 +62,8 @@ def render(request: RenderRequest) -> int:
     Raises:
         CheckpointError: Not a finished run.
         ConfigurationError: A map the asset does not have; or relighting an asset without materials.
-        FileFormatError: The environment or the camera file cannot be used.
+        CaptureError: A light cannot be used.
+        FileFormatError: The environment, a file of lights or of cameras cannot be used.
         OutputError: A picture cannot be written.
     """
     prepare_torch()
@@ -68,14 +71,14 @@ def render(request: RenderRequest) -> int:
     rasterize = get_rasterizer(request.backend)
     asset = load_asset(run.asset_path, device_of(rasterize))
     aovs = checked_aovs(request.aovs, asset)
-    light = requested_light(request)
     capture = capture_of(run)
+    light = requested_light(request.lights, capture.capture_from_source)
     shots = shots_of(request, capture)
     painter = Painter(asset, rasterize, lights_vary=lights_vary(capture))
     depths = _depth_range(shots, asset) if "depth" in aovs else (0.0, 1.0)
     progress = Progress("render", len(shots))
     for index, shot in enumerate(shots):
-        maps = draw(painter, shot, light, request.albedo_gain)
+        maps = draw(painter, shot, light, request.albedo_gain, request.trace)
         _write(request, capture, index, maps, aovs, depths)
         progress.update(index + 1, {})
     for aov in aovs:
@@ -87,18 +90,6 @@ def render(request: RenderRequest) -> int:
             _write_video(request, aov, len(shots))
     progress.close(len(shots), {})
     return len(shots)
-
-
-def requested_light(request: RenderRequest) -> Light | None:
-    """The light on the command line; None for that of the photos."""
-    if request.env is None:
-        if request.env_rotation_rad:
-            raise ConfigurationError(
-                "--env-rotation-deg turns the map of --env. Give both; a recovered light is in the "
-                "run's folder `environment`."
-            )
-        return None
-    return Light(read_environment(request.env), request.env_rotation_rad)
 
 
 def checked_aovs(names: tuple[str, ...], asset: Asset) -> tuple[Aov, ...]:
@@ -154,13 +145,19 @@ def shots_of(request: RenderRequest, capture: Capture) -> list[Shot]:
     return [Shot(path[[index]], own) for index in range(len(path))]
 
 
-def draw(painter: Painter, shot: Shot, light: Light | None, gain: Gain) -> Maps:
+def draw(
+    painter: Painter,
+    shot: Shot,
+    light: Light | None,
+    gain: Gain,
+    trace: TraceOptions | None = None,
+) -> Maps:
     """Maps of one shot; 'albedo' carries the gain, as it is what was shaded."""
-    if light is None and gain == (1.0, 1.0, 1.0):
+    if light is None and trace is None and gain == (1.0, 1.0, 1.0):
         return painter.captured(shot.camera, shot.light)
     if light is None:
         light = painter.light_of(shot.light)
-    return painter.relit(shot.camera, light, gain)
+    return painter.relit(shot.camera, light, gain, trace)
 
 
 def _write(
@@ -173,11 +170,12 @@ def _write(
 ) -> None:
     for aov in aovs:
         values, shown = maps[aov], (0.0, 1.0)
+        alpha = maps.get("rgb_alpha", maps["alpha"]) if aov == "rgb" else maps["alpha"]
         if aov == "depth":
             scale = capture.capture_from_source.scale
             values, shown = values / scale, (depths[0] / scale, depths[1] / scale)
         save_frames(
-            request.out, aov, index, values, maps["alpha"],
+            request.out, aov, index, values, alpha,
             premultiplied=False, grey_range=shown, exr=request.exr,
         )  # fmt: skip
 

@@ -9,7 +9,7 @@ from math import pi
 from jaxtyping import Float
 from torch import Tensor
 
-from relight3d.core.types import PointLight
+from relight3d.core.types import DirectionalLight, PointLight
 from relight3d.shading.brdf import MIN_COSINE, evaluate, specular_f0
 from relight3d.shading.environment_brdf import environment_brdf
 from relight3d.shading.prefilter import PrefilteredEnvironment
@@ -92,26 +92,31 @@ def shade(
     return Shaded(base * (1.0 - f0) * irradiance, specular)
 
 
-def shade_point(
+def shade_delta(
     gbuffer: GBuffer,
     positions: Float[Tensor, "P 3"],
-    light: PointLight,
+    light: PointLight | DirectionalLight,
     visibility: Float[Tensor, "P 1"] | None = None,
 ) -> Shaded:
-    """Direct light of one point light; `irradiance` and `specular_visibility` are not used.
+    """Direct light of one light without extent; `irradiance` and the like are not used.
 
     Args:
         gbuffer: The surface.
         positions: World positions of the surface points.
-        light: Position and intensity (W/sr).
+        light: A point light, or parallel light.
         visibility: Share of the light that arrives, in [0, 1]; None means all.
 
     Returns:
         Linear radiance. Differentiable in the G-buffer, positions and visibility.
     """
-    to_light = positions.new_tensor(light.position) - positions
-    squared = (to_light * to_light).sum(-1, keepdim=True).clamp_min(1e-8)
-    arriving = positions.new_tensor(light.intensity_linear) / squared
+    if isinstance(light, DirectionalLight):
+        to_light = positions.new_tensor(light.direction).expand_as(positions)
+        squared = (to_light * to_light).sum(-1, keepdim=True)
+        arriving = positions.new_tensor(light.irradiance_linear).expand_as(positions)
+    else:
+        to_light = positions.new_tensor(light.position) - positions
+        squared = (to_light * to_light).sum(-1, keepdim=True).clamp_min(1e-8)
+        arriving = positions.new_tensor(light.intensity_linear) / squared
     if visibility is not None:
         arriving = arriving * visibility
     diffuse, specular = evaluate(

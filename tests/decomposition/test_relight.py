@@ -9,9 +9,17 @@ from scenes import orbit
 from relight3d.backends.registry import get_rasterizer
 from relight3d.core.color import linear_from_srgb
 from relight3d.core.errors import ConfigurationError
-from relight3d.core.types import Asset, EnvironmentLight, Materials, PointLight, Splats
+from relight3d.core.types import (
+    Asset,
+    DirectionalLight,
+    EnvironmentLight,
+    Materials,
+    PointLight,
+    Splats,
+)
 from relight3d.decomposition.relight import Relighter
 from relight3d.decomposition.splat_colors import display_colors
+from relight3d.shading.lobes import soft_light
 from relight3d.shading.shadow_map import look_along
 
 WHITE = EnvironmentLight(torch.ones(8, 16, 3))
@@ -59,7 +67,7 @@ def test_an_asset_without_materials_is_refused(rasterize):
 
 
 def test_no_light_is_refused(rasterize):
-    with pytest.raises(ConfigurationError, match="environment or at least one point light"):
+    with pytest.raises(ConfigurationError, match="environment, or at least one point light"):
         relighter(material_ball(20), rasterize)
 
 
@@ -219,3 +227,50 @@ def test_splat_colours_draw_the_relit_picture(rasterize, baked, light):
     expected = maps["rgb"][solid].clamp_max(1.0)
     assert float(expected.max()) > 0.1
     assert float((drawn.features[0][solid] - expected).abs().mean()) < 0.03 * float(expected.max())
+
+
+def test_a_far_lamp_is_a_sun(rasterize):
+    """As far away as its rays are parallel, with shadows from the same side."""
+    toward = torch.nn.functional.normalize(torch.tensor([1.0, 0.2, 0.7]), dim=0)
+    x, y, z = (200.0 * toward).tolist()
+    lamp = PointLight((x, y, z), (4e4, 4e4, 4e4))
+    parallel = DirectionalLight((2 * x, 2 * y, 2 * z), (1.0, 1.0, 1.0))
+    asset, cameras = material_ball(), orbit(2, 24, 24)
+    by_lamp = relighter(asset, rasterize, points=(lamp,)).render(cameras, 0)
+    by_sun = relighter(asset, rasterize, directional=(parallel,)).render(cameras, 0)
+    assert float(by_sun["rgb"].max()) > 0.1
+    torch.testing.assert_close(by_sun["rgb"], by_lamp["rgb"], rtol=0.02, atol=0.01)
+
+
+def test_suns_are_not_taken_for_lamps(rasterize):
+    lamp, parallel = LAMP, DirectionalLight((0.0, 0.0, 1.0), (1.0, 0.5, 0.25))
+    asset, cameras = material_ball(), orbit(1, 20, 20)
+    both = relighter(asset, rasterize, points=(lamp,), directional=(parallel,)).render(cameras)
+    apart = [
+        relighter(asset, rasterize, points=(lamp,)).render(cameras),
+        relighter(asset, rasterize, directional=(parallel,)).render(cameras),
+    ]
+    torch.testing.assert_close(both["rgb"], apart[0]["rgb"] + apart[1]["rgb"])
+
+
+def test_a_narrow_soft_light_is_a_sun(rasterize, baked):
+    toward = (0.8, 0.1, 0.6)
+    soft = soft_light(toward, math.radians(6.0), (2.0, 2.0, 2.0))
+    sharp = DirectionalLight(toward, (2.0, 2.0, 2.0))
+    asset, cameras = material_ball(roughness=1.0), orbit(1, 24, 24)
+    one = relighter(asset, rasterize, lobes=(soft,), bounce=False, occlusion=baked)
+    other = relighter(asset, rasterize, directional=(sharp,))
+    means = [float(lit.render(cameras)["rgb"].mean()) for lit in (one, other)]
+    assert means[0] == pytest.approx(means[1], rel=0.08)
+
+
+def test_a_soft_light_joins_the_sky(rasterize, baked):
+    lobe = soft_light((0.0, 0.0, 1.0), 1.0, (2.0, 1.0, 0.0))
+    cameras = orbit(1, 20, 20)
+    sky = relighter(material_ball(), rasterize, sun(3), occlusion=baked, rotation_rad=1.0)
+    both = relighter(
+        material_ball(), rasterize, sun(3), occlusion=baked, rotation_rad=1.0, lobes=(lobe,)
+    )
+    gained = (both.render(cameras)["rgb"] - sky.render(cameras)["rgb"]).sum((0, 1))
+    assert float(gained[0]) > 1.5 * float(gained[1]) > 0
+    assert abs(float(gained[2])) < 0.1 * float(gained[0])

@@ -7,10 +7,11 @@ from pathlib import Path
 import tiny_captures as tiny
 
 from relight3d.capture import load
+from relight3d.pipeline.light_file import LightRequest
 from relight3d.pipeline.render import RenderRequest, shots_of
 
 REQUEST = RenderRequest(
-    run=Path("run"), out=Path("out"), views="turntable", env=None, env_rotation_rad=0.0,
+    run=Path("run"), out=Path("out"), views="turntable", lights=LightRequest(), trace=None,
     albedo_gain=(1.0, 1.0, 1.0), aovs=("rgb",), exr=False, frames=3, fps=24.0, backend="cpu",
 )  # fmt: skip
 

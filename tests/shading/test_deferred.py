@@ -10,7 +10,7 @@ from relight3d.core.errors import ConfigurationError
 from relight3d.core.types import EnvironmentLight, PointLight
 from relight3d.shading import environment_brdf as environment_brdf_module
 from relight3d.shading import prefilter as prefilter_module
-from relight3d.shading.deferred import GBuffer, shade, shade_point
+from relight3d.shading.deferred import GBuffer, shade, shade_delta
 from relight3d.shading.environment import EnvironmentParameters
 from relight3d.shading.prefilter import build_prefilter
 
@@ -119,11 +119,11 @@ def test_point_light_by_hand():
     one = torch.ones(1, 1, **DOUBLE)
     surface = GBuffer(torch.full((1, 3), 0.5, **DOUBLE), one, 0.0 * one, z, z)
     lamp = PointLight((0.0, 0.0, 2.0), (8.0, 4.0, 0.0))
-    parts = shade_point(surface, torch.zeros(1, 3, **DOUBLE), lamp)
+    parts = shade_delta(surface, torch.zeros(1, 3, **DOUBLE), lamp)
     arriving = torch.tensor([[2.0, 1.0, 0.0]], **DOUBLE)
     torch.testing.assert_close(parts.diffuse, 0.96 * 0.5 / pi * arriving)
     torch.testing.assert_close(parts.specular, 0.04 / (4.0 * pi) * arriving)
-    shadowed = shade_point(surface, torch.zeros(1, 3, **DOUBLE), lamp, 0.25 * one)
+    shadowed = shade_delta(surface, torch.zeros(1, 3, **DOUBLE), lamp, 0.25 * one)
     torch.testing.assert_close(shadowed.radiance, 0.25 * parts.radiance)
 
 
@@ -147,7 +147,7 @@ def test_gradients_of_point_lights():
 
     def radiance(positions, albedo, roughness, normal):
         moved = GBuffer(albedo, roughness, surface.metallic, normal, surface.view)
-        return shade_point(moved, positions, lamp).radiance
+        return shade_delta(moved, positions, lamp).radiance
 
     parts = (positions, surface.albedo, surface.roughness, surface.normal)
     assert gradcheck(radiance, [part.requires_grad_() for part in parts], atol=1e-6)

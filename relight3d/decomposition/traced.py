@@ -1,0 +1,329 @@
+"""An asset under any lights by tracing rays: what splats show, lit past what a mesh hides.
+
+The camera sees splats, pixel by pixel; their light is sampled at the proxy's surface behind each
+pixel. Shadows are then as sharp as the lights make them, and reflections as their samples find.
+"""
+
+import copy
+import dataclasses
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from relight3d.backends.interface import Rasterizer
+from relight3d.backends.tracing.interface import Tracer
+from relight3d.core.errors import ConfigurationError
+from relight3d.core.surface import interpolate
+from relight3d.core.types import (
+    Asset,
+    Cameras,
+    DirectionalLight,
+    EnvironmentLight,
+    LobeLight,
+    PointLight,
+)
+from relight3d.decomposition.gbuffer import Drawn, unit
+from relight3d.decomposition.lit_view import Subject, depth_of
+from relight3d.decomposition.physics import Illumination
+from relight3d.shading.brdf import MIN_COSINE
+from relight3d.shading.denoise import (
+    Guides,
+    demodulate,
+    denoise,
+    diffuse_reflectance,
+    floored,
+    specular_reflectance,
+)
+from relight3d.shading.floor import Floor, catch, floor_pixels
+from relight3d.shading.montecarlo.estimator import (
+    Bounce,
+    SampleCounts,
+    SurfacePoints,
+    draw_rays,
+    incoming,
+    shade_delta,
+)
+from relight3d.shading.montecarlo.lights import EnvironmentSampler, LightSampler
+from relight3d.shading.sampled import LightBySamples, gather_with_noise
+
+SPP_RANGE = (2, 512)
+RAYS_AT_ONCE = 1 << 20
+"""Bounds memory: about 200 bytes a ray."""
+SNAP_VOXELS = 3.0
+"""Splats this near to the mesh are taken to be on it."""
+LIFT_SNAPPED, LIFT_FREE = 0.5, 1.5
+"""Voxels above the surface where rays start: of points on the mesh, and of those that are not."""
+OPAQUE = 0.999
+"""Nothing behind such a pixel is seen."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TraceOptions:
+    """How light is sampled."""
+
+    spp: int = 32
+    """Rays a pixel, from 2 to 512."""
+    bounces: int = 1
+    """0: what hides the light is black; more: it sends back light itself."""
+    denoise: bool = True
+    """Filter the noise of the samples."""
+    seed: int = 0
+    floor: float | Literal["lowest"] | None = None
+    """Height of a floor that catches shadow and reflection, z in the capture's frame; 'lowest' is
+    that of the asset's lowest point. None: no floor."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be sampled."""
+        low, high = SPP_RANGE
+        if not low <= self.spp <= high:
+            raise ConfigurationError(
+                f"--spp must be 0 (no tracing) or from {low} to {high}, got {self.spp}. Noise "
+                "falls with its square root, and the denoiser takes most of it."
+            )
+        if self.bounces < 0 or self.seed < 0:
+            raise ConfigurationError(
+                f"--bounces and --seed must be >= 0, got {self.bounces} and {self.seed}."
+            )
+
+
+class TracedRelighter:
+    """One asset under some lights, ready to be drawn from any camera; see `relight.Relighter`."""
+
+    def __init__(
+        self,
+        asset: Asset,
+        rasterize: Rasterizer,
+        tracer: Tracer,
+        environment: EnvironmentLight | None = None,
+        *,
+        rotation_rad: float = 0.0,
+        points: Sequence[PointLight] = (),
+        directional: Sequence[DirectionalLight] = (),
+        lobes: Sequence[LobeLight] = (),
+        options: TraceOptions | None = None,
+        bounce: Bounce | None = None,
+    ) -> None:
+        """Take what to draw, and under what.
+
+        Args:
+            asset: With materials and a proxy.
+            rasterize: Any backend.
+            tracer: Of the proxy's mesh.
+            environment: In the capture's frame; None: none.
+            rotation_rad: Turn of the environment, counter-clockwise about +z.
+            points: Point lights, in the capture's frame.
+            directional: Parallel lights, in the capture's frame.
+            lobes: Soft lights, in the capture's frame.
+            options: How it is sampled.
+            bounce: Radiance that comes back along rays (origins, directions) which hit the mesh,
+                under these lights; None: the mesh is black.
+
+        Raises:
+            ConfigurationError: The asset has no materials or no proxy, or there is no light.
+        """
+        self.subject, self.tracer = Subject.of(asset, rasterize), tracer
+        self.proxy = required_proxy(asset)
+        self.options = options or TraceOptions()
+        self.lamps = (*points, *directional)
+        if environment is None and not (self.lamps or lobes):
+            raise ConfigurationError(
+                "Relighting needs an environment, or at least one point light, sun or soft light."
+            )
+        self.bounce = bounce if self.options.bounces else None
+        self.light: LightSampler | None = None
+        if environment is not None or lobes:
+            device, sampler = asset.splats.means.device, None
+            if environment is not None:
+                sampler = EnvironmentSampler(environment.radiance_linear.to(device), rotation_rad)
+            self.light = LightSampler(sampler, lobes, device)
+
+    def with_gain(self, albedo_gain: tuple[float, float, float]) -> "TracedRelighter":
+        """The same lights on another albedo."""
+        other = copy.copy(self)
+        other.subject = self.subject.with_gain(albedo_gain)
+        return other
+
+    @torch.no_grad()
+    def render(self, cameras: Cameras, index: int = 0) -> dict[str, Float[Tensor, "H W _"]]:
+        """All maps of one camera, as `Relighter.render`; the same call gives the same noise.
+
+        Returns:
+            With a floor, 'rgb' is composited over it (premultiplied by 'rgb_alpha', which counts
+            the shadow in); 'alpha' and the other maps know nothing of it.
+        """
+        cameras = cameras[index : index + 1]
+        drawn = self.subject.draw(cameras, self.subject.normals(cameras), Illumination())
+        generator = torch.Generator().manual_seed(self.options.seed)
+        points = self._surface(drawn, cameras.centers[0])
+        maps = self.subject.maps(drawn, self._radiance(drawn, points, generator))
+        if self.options.floor is not None:
+            layer = self._floor(drawn, cameras.centers[0], generator)
+            free = 1.0 - maps["alpha"]
+            maps["rgb"] = maps["rgb"] + free * layer[..., :3] * self.subject.asset.exposure
+            maps["rgb_alpha"] = maps["alpha"] + free * layer[..., 3:]
+        return maps
+
+    def _surface(self, drawn: Drawn, center: Float[Tensor, "3"]) -> SurfacePoints:
+        """The covered pixels, lifted off the surface that is traced."""
+        view = drawn.view_directions()
+        seen = center + drawn.pick(depth_of(drawn)) * drawn.pick(drawn.rays)
+        normal = unit(drawn.at_covered("normal"), 1e-6)
+        planes = unit(drawn.at_covered("plane_normal"), 1e-6)
+        mesh, voxel = self.proxy.mesh, self.proxy.voxel
+        along = (seen - center).norm(dim=-1)
+        hits = self.tracer.hit(center.expand_as(view).contiguous(), -view.contiguous())
+        on_mesh = (hits.triangle >= 0) & ((hits.distance - along).abs() < SNAP_VOXELS * voxel)
+        index = on_mesh.nonzero()[:, 0]
+        weights = hits.triangle[index], hits.barycentrics[index]
+        smooth = interpolate(self.proxy.normals.to(view), mesh.faces, *weights)
+        smooth = unit(torch.where((smooth * view[index]).sum(-1, True) < 0, -smooth, smooth), 1e-6)
+        geometric = planes.index_copy(0, index, smooth)
+        distance = torch.where(on_mesh, hits.distance, along)[:, None]
+        lift = voxel * torch.where(on_mesh, LIFT_SNAPPED, LIFT_FREE)[:, None]
+        return SurfacePoints(
+            position=center - distance * view + lift * geometric,
+            normal=normal,
+            geometric_normal=geometric,
+            view=view,
+            albedo=drawn.at_covered("albedo").clamp(0.0, 1.0),
+            roughness=drawn.at_covered("roughness").clamp(0.0, 1.0),
+            metallic=drawn.at_covered("metallic").clamp(0.0, 1.0),
+        )
+
+    def _radiance(
+        self, drawn: Drawn, points: SurfacePoints, generator: torch.Generator
+    ) -> Float[Tensor, "P 3"]:
+        """Reflected linear radiance: lamps exactly, all else by samples, filtered."""
+        sharp = shade_delta(points, self.lamps, self.tracer.occluded, lift=0.0)
+        total = sharp[0] + sharp[1]
+        counts = self._counts()
+        if counts is None or not len(points):
+            return total
+        some = max(1, RAYS_AT_ONCE // counts.total)
+        parts = [
+            self._sampled(_rows(points, slice(start, start + some)), counts, generator)
+            for start in range(0, len(points), some)
+        ]
+        diffuse, specular = (
+            LightBySamples.joined([part[kind] for part in parts]) for kind in range(2)
+        )
+        if not self.options.denoise:
+            return total + diffuse.radiance + specular.radiance
+        n_dot_v = (points.normal * points.view).sum(-1, keepdim=True).clamp_min(MIN_COSINE)
+        material = points.albedo, points.metallic
+        reflectances = (
+            diffuse_reflectance(*material),
+            specular_reflectance(*material, points.roughness, n_dot_v),
+        )
+        for sampled, reflectance, rough in zip(
+            (diffuse, specular), reflectances, (None, points.roughness), strict=True
+        ):
+            total = total + self._filtered(drawn, points, sampled, reflectance, rough)
+        return total
+
+    def _sampled(
+        self, points: SurfacePoints, counts: SampleCounts, generator: torch.Generator
+    ) -> tuple[LightBySamples, LightBySamples]:
+        rays = draw_rays(points, self.light, counts, generator)
+        arriving = incoming(points, rays, self.light, self.tracer.occluded, self.bounce, lift=0.0)
+        return gather_with_noise(points, rays, arriving, counts)
+
+    def _counts(self) -> SampleCounts | None:
+        """How the samples are spent; None where there is nothing to find."""
+        spp = self.options.spp
+        if self.light is None:
+            return SampleCounts(spp - spp // 2, spp // 2, 0) if self.bounce else None
+        return SampleCounts(spp - spp // 2 - max(1, spp // 4), max(1, spp // 4), spp // 2)
+
+    def _filtered(
+        self,
+        drawn: Drawn,
+        points: SurfacePoints,
+        sampled: LightBySamples,
+        reflectance: Float[Tensor, "P 3"],
+        roughness: Float[Tensor, "P 1"] | None,
+    ) -> Float[Tensor, "P 3"]:
+        guides = Guides(
+            normal=drawn.spread(points.normal, drawn.alpha),
+            depth=depth_of(drawn),
+            rays=drawn.rays,
+            coverage=drawn.spread(drawn.coverage, drawn.alpha),
+            roughness=None if roughness is None else drawn.spread(roughness, drawn.alpha),
+        )
+        light = demodulate(sampled.radiance, reflectance)
+        brightness = (sampled.difference / floored(reflectance)).mean(-1, keepdim=True)
+        variance = None
+        if self.options.spp >= 8:  # the halves of fewer samples tell less than neighbours do
+            variance = drawn.spread(brightness.square(), drawn.alpha)
+        clean = denoise(drawn.spread(light, drawn.alpha), guides, variance)
+        return drawn.pick(clean) * floored(reflectance)
+
+    def _floor(
+        self, drawn: Drawn, center: Float[Tensor, "3"], generator: torch.Generator
+    ) -> Float[Tensor, "H W 4"]:
+        """What the floor catches, premultiplied, not exposed."""
+        floor = self.floor()
+        wanted = drawn.alpha[..., 0] < OPAQUE
+        pixels = floor_pixels(floor, center, drawn.rays, wanted)
+        layer = torch.zeros(*drawn.alpha.shape[:2], 4).to(drawn.alpha)
+        spp, points = self.options.spp, pixels.points
+        if not len(points):
+            return layer
+        some = max(1, RAYS_AT_ONCE // spp)
+        caught = [
+            catch(
+                floor, _rows(points, slice(start, start + some)), self.light, self.lamps,
+                self.tracer.occluded, self.bounce, spp, generator,
+                LIFT_SNAPPED * self.proxy.voxel,
+            )
+            for start in range(0, len(points), some)
+        ]  # fmt: skip
+        names = [field.name for field in dataclasses.fields(caught[0])]
+        found = {name: torch.cat([getattr(part, name) for part in caught]) for name in names}
+        if self.options.denoise:
+            like, index = drawn.alpha, pixels.index
+
+            def image(values: Float[Tensor, "P ch"]) -> Float[Tensor, "H W ch"]:
+                flat = values.new_zeros(like.numel(), values.shape[-1])
+                return flat.index_copy(0, index, values).view(*like.shape[:2], -1)
+
+            surface = Guides(
+                image(points.normal), image(pixels.depth), drawn.rays,
+                image(torch.ones_like(pixels.depth)),
+            )  # fmt: skip
+            for name, values in found.items():
+                clean = denoise(image(values.expand(-1, 3)), surface).flatten(0, 1)[index]
+                found[name] = clean[:, : values.shape[1]]
+        over = dataclasses.replace(caught[0], **found).layer(pixels.strength)
+        return layer.flatten(0, 1).index_copy(0, pixels.index, over).view_as(layer)
+
+    def floor(self) -> Floor:
+        """The floor under the proxy, at the height that was asked for."""
+        vertices, asked = self.proxy.mesh.vertices, self.options.floor
+        assert asked is not None
+        low, high = vertices.amin(0), vertices.amax(0)
+        height = float(low[2]) if asked == "lowest" else float(asked)
+        x, y = (0.5 * (low + high))[:2].tolist()
+        return Floor(height, (x, y), float((high - low).norm()) / 2.0)
+
+
+def required_proxy(asset: Asset):
+    """The proxy of an asset.
+
+    Raises:
+        ConfigurationError: It has none, or one without triangles.
+    """
+    if asset.proxy is None or len(asset.proxy.mesh) == 0:
+        raise ConfigurationError(
+            "--spp traces rays against the asset's proxy mesh, and this run has none: it was made "
+            "before there were any, or without. Run `relight3d decompose RUN --overwrite`, or "
+            "leave --spp away for fast shading without it."
+        )
+    return asset.proxy
+
+
+def _rows(points: SurfacePoints, some: slice) -> SurfacePoints:
+    return SurfacePoints(**{name: values[some] for name, values in vars(points).items()})
