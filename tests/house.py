@@ -21,6 +21,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "flip_evaluator": ("evaluation/flip.py",),
     "gsplat": ("backends/gsplat_cuda.py",),
     "xatlas": ("export/atlas.py",),
+    "embreex": ("backends/tracing/embree.py",),
+    "warp": ("backends/tracing/warp_bvh.py",),
     "safetensors": ("core/checkpoint.py",),
     "yaml": ("presets.py",),
     "tyro": ("cli/*", "presets.py"),
@@ -35,6 +37,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "yaml": "pyyaml",
     "OpenEXR": "openexr",
+    "warp": "warp-lang",
 }
 """Import name -> distribution, where they differ (in lower case)."""
 
