@@ -21,6 +21,9 @@ DOORS: dict[str, tuple[str, ...]] = {
     "flip_evaluator": ("evaluation/flip.py",),
     "gsplat": ("backends/gsplat_cuda.py",),
     "safetensors": ("core/checkpoint.py",),
+    "scipy": ("decomposition/proxy/*",),
+    "skimage": ("decomposition/proxy/extract.py",),
+    "fast_simplification": ("decomposition/proxy/extract.py",),
     "yaml": ("presets.py",),
     "tyro": ("cli/*", "presets.py"),
 }
@@ -34,6 +37,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "yaml": "pyyaml",
     "OpenEXR": "openexr",
+    "skimage": "scikit-image",
 }
 """Import name -> distribution, where they differ (in lower case)."""
 

@@ -53,7 +53,9 @@ def build_proxy(
         coarse_resolution=config.coarse_resolution,
         truncation_voxels=config.truncation_voxels,
     )
-    offset = silhouette_offset(volume, views) if config.fit_silhouettes else 0.0
+    # Without masks, rims of what is not drawn are no silhouettes: black things may be left away.
+    masked = scope.sphere is None
+    offset = silhouette_offset(volume, views) if config.fit_silhouettes and masked else 0.0
     mesh = extract(
         volume,
         level=offset,

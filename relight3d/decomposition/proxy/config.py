@@ -24,7 +24,8 @@ class ProxyConfig:
     view_px: int = 100_000
     """Most pixels of a view that depth is drawn at; larger ones are reduced."""
     fit_silhouettes: bool = True
-    """Grow the surface until it reaches the silhouettes: drawn depth lies a little too deep."""
+    """Grow the surface until it reaches the silhouettes: drawn depth lies a little too deep.
+    Only where photos have masks."""
     floater_share: float = 0.01
     """Pieces with less than this share of the largest piece's area are removed."""
     smoothing: int = 8

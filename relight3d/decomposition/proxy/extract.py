@@ -15,8 +15,11 @@ from relight3d.decomposition.proxy.tsdf import Volume
 SHRINK, GROW = 0.5, -0.53
 """Steps of a round of Taubin smoothing ("A Signal Processing Approach to Fair Surface Design",
 1995): what the first takes from low frequencies, the second gives back."""
-Vertices = Float[np.ndarray, "V 3"]
-Faces = Int[np.ndarray, "F 3"]
+MOST_ROUNDS = 8
+"""Of joining holes that meet in a vertex."""
+
+Vertices = Float[np.ndarray, "_ 3"]
+Faces = Int[np.ndarray, "_ 3"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +116,7 @@ def without_floaters(vertices: Vertices, faces: Faces, share: float) -> tuple[Ve
 
 
 def compact(
-    vertices: Vertices, faces: Faces, kept: Bool[np.ndarray, " F"]
+    vertices: Vertices, faces: Faces, kept: Bool[np.ndarray, " _"]
 ) -> tuple[Vertices, Faces]:
     """Some of the triangles, and the vertices they use."""
     used, inverse = np.unique(faces[kept], return_inverse=True)
@@ -152,9 +155,14 @@ def mended(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
     _, uses, balance, which = _edges(faces)
     pinched = (uses > 2) | ((uses == 2) & (balance != 0))
     vertices, faces = compact(vertices, faces, ~pinched[which].reshape(3, -1).any(0))
-    edges, uses, balance, _ = _edges(faces)
-    # A triangle runs along each rim edge one way; the one that is missing runs the other.
-    rim = np.where((balance > 0)[:, None], edges[:, ::-1], edges)[uses == 1]
+    rim = _rim(faces)
+    for _ in range(MOST_ROUNDS):  # where holes meet in a vertex, make them one
+        starts, times = np.unique(rim[:, 0], return_counts=True)
+        if not (times > 1).any():
+            break
+        meeting = np.isin(faces, starts[times > 1]).any(1)
+        vertices, faces = compact(vertices, faces, ~meeting)
+        rim = _rim(faces)
     if not len(rim):
         return vertices, faces
     loop = _loops(rim)
@@ -163,6 +171,12 @@ def mended(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
     middle = np.stack([np.bincount(loop, x, count) for x in vertices[rim[:, 0]].T], 1) / weight
     fans = np.column_stack([rim, len(vertices) + loop])
     return np.concatenate([vertices, middle]), np.concatenate([faces, fans])
+
+
+def _rim(faces: Faces) -> Int[np.ndarray, "R 2"]:
+    """Edges of one triangle, the way the triangle that is missing would run along them."""
+    edges, uses, balance, _ = _edges(faces)
+    return np.where((balance > 0)[:, None], edges[:, ::-1], edges)[uses == 1]
 
 
 def _loops(rim: Int[np.ndarray, "R 2"]) -> Int[np.ndarray, " R"]:
@@ -175,11 +189,11 @@ def _loops(rim: Int[np.ndarray, "R 2"]) -> Int[np.ndarray, " R"]:
 def _edges(
     faces: Faces,
 ) -> tuple[
-    Int[np.ndarray, "E 2"], Int[np.ndarray, " E"], Int[np.ndarray, " E"], Int[np.ndarray, " 3F"]
+    Int[np.ndarray, "E 2"], Int[np.ndarray, " E"], Int[np.ndarray, " E"], Int[np.ndarray, " C"]
 ]:
     """Edges, how many triangles use each, how many more run up than down, and which is which.
 
-    The last: of the first edges of all triangles, then the second, then the third.
+    The last, C = 3 F: of the first edges of all triangles, then the second, then the third.
     """
     directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     turned = np.sort(directed, 1)
@@ -189,7 +203,7 @@ def _edges(
     return edges, uses, np.bincount(which, way, len(edges)).astype(np.int64), which
 
 
-def _labels(faces: Faces, count: int) -> Int[np.ndarray, " V"]:
+def _labels(faces: Faces, count: int) -> Int[np.ndarray, " _"]:
     return connected_components(_adjacency(faces, count), directed=False)[1]
 
 
@@ -206,12 +220,12 @@ def _neighbours(faces: Faces, count: int) -> csr_matrix:
     return csr_matrix(diags(1.0 / np.maximum(degree, 1.0)) @ joined)
 
 
-def _areas(vertices: Vertices, faces: Faces) -> Float[np.ndarray, " F"]:
+def _areas(vertices: Vertices, faces: Faces) -> Float[np.ndarray, " _"]:
     a, b, c = vertices[faces].transpose(1, 0, 2)
     return 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=-1)
 
 
-def _volumes(vertices: Vertices, faces: Faces) -> Float[np.ndarray, " F"]:
+def _volumes(vertices: Vertices, faces: Faces) -> Float[np.ndarray, " _"]:
     """Signed volumes of the tetrahedra over the triangles, from the vertices' mean."""
     a, b, c = (vertices - vertices.mean(0))[faces].transpose(1, 0, 2)
     return np.einsum("fi,fi->f", a, np.cross(b, c)) / 6.0

@@ -106,14 +106,9 @@ def fuse(
             rows = (~hidden).nonzero()[:, 0]
             points = (some[rows, None] + within).flatten(0, 1).t().contiguous()
             told, rim = _told(view, points, truncation, voxel)
-            whole = len(rows) == len(some)
-            sums = (
-                sums + told.view(2, len(rows), -1)
-                if whole
-                else sums.index_add_(1, rows, told.view(2, len(rows), -1))
-            )
-            rim = rim.view(len(rows), -1)
-            hull[rows] = torch.maximum(hull[rows], rim)
+            shape = (len(rows), len(within))
+            sums.index_add_(1, rows, told.view(2, *shape))
+            hull[rows] = torch.maximum(hull[rows], rim.view(shape))
         parts.append(_settled(sums, hull, truncation))
     distance = torch.cat(parts)
     if scope.sphere is None:
@@ -240,7 +235,7 @@ def tight_grid(
     held = rough.cells_of(points)
     held = held[near[held[:, 0], held[:, 1], held[:, 2]]]
     if len(held):
-        low, high = rough.centers(held.amin(0)), rough.centers(held.amax(0))
+        low, high = rough.centers(torch.stack([held.amin(0), held.amax(0)]))
     cell = float((high - low).amax() + rough.voxel) / (resolution - 2)
     spare = 0.5 * rough.voxel + cell
     return _grid(low - spare, high + spare, resolution)
