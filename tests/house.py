@@ -24,6 +24,9 @@ DOORS: dict[str, tuple[str, ...]] = {
     "embreex": ("backends/tracing/embree.py",),
     "warp": ("backends/tracing/warp_bvh.py",),
     "safetensors": ("core/checkpoint.py",),
+    "scipy": ("decomposition/proxy/*",),
+    "skimage": ("decomposition/proxy/extract.py",),
+    "fast_simplification": ("decomposition/proxy/extract.py",),
     "yaml": ("presets.py",),
     "tyro": ("cli/*", "presets.py"),
 }
@@ -38,6 +41,7 @@ DISTRIBUTIONS = {
     "yaml": "pyyaml",
     "OpenEXR": "openexr",
     "warp": "warp-lang",
+    "skimage": "scikit-image",
 }
 """Import name -> distribution, where they differ (in lower case)."""
 
