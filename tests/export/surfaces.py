@@ -57,7 +57,7 @@ def sphere_mesh(rings: int = 24) -> Mesh:
     return Mesh(torch.cat([poles, *ring]), torch.tensor(faces))
 
 
-def surface_asset(mesh: Mesh, count: int = 3000, radius: float = 0.06, normals=None) -> Asset:
+def surface_asset(mesh: Mesh, count: int = 1500, radius: float = 0.07, normals=None) -> Asset:
     """Discs strewn over a mesh, whose materials tell where they are, and the mesh as proxy."""
     generator = torch.Generator().manual_seed(0)
     a, b, c = mesh.vertices[mesh.faces].unbind(1)
