@@ -20,16 +20,18 @@ class ExportArguments:
     """A finished run."""
     out: Path
     """The file to write."""
-    format: Literal["ply", "hdr", "exr"] | None = None
-    """ply: splats as every 3DGS viewer reads them, with material columns. hdr, exr: the recovered
-    light. Default: by the suffix of --out."""
+    format: Literal["ply", "glb", "hdr", "exr"] | None = None
+    """ply: splats as every 3DGS viewer reads them, with material columns. glb: the surface as a
+    mesh with base colour, metallic-roughness and normal textures (Blender, three.js, game engines).
+    hdr, exr: the recovered light. Default: by the suffix of --out."""
     env: Path | None = None
     """Bake this environment map (.hdr or .exr) into the splats' colours, instead of the look of the
-    photos."""
+    photos. Not for glb, which holds materials."""
     env_rotation_deg: float = 0.0
     """Turn that map counter-clockwise about the vertical, seen from above."""
     frame: Literal["source", "capture"] = "source"
-    """source: undo the capture's normalisation. capture: keep its frame."""
+    """source: undo the capture's normalisation (a .glb stays upright: its turn is kept). capture:
+    keep its frame."""
     light: str | None = None
     """Which recovered light to write, if there are several."""
     backend: BackendName = "auto"

@@ -7,6 +7,10 @@ from torch.nn.functional import normalize
 
 from relight3d.shading.reference import tangent_frame
 
+_FLATTEST = 0.05
+"""Volume of a frame (1: at right angles) below which it tells no direction."""
+_LEAST_UP = 0.05
+
 
 def vertex_tangents(
     positions: Float[Tensor, "W 3"],
@@ -65,9 +69,14 @@ def to_tangent_space(
     up = normalize(normals, dim=-1)
     along = normalize(tangents[:, :3], dim=-1)
     across = normalize(torch.cross(up, along, dim=-1), dim=-1) * tangents[:, 3:].sign()
-    local = torch.linalg.solve(torch.stack([along, across, up], -1), wanted)
-    steep = local[:, 2:].clamp_min(0.05)  # what leans over the edge would be lit from inside
-    return normalize(torch.cat([local[:, :2], steep], -1), dim=-1)
+    cofactors = [(across, up), (up, along), (along, across)]
+    local = torch.stack([(wanted * torch.cross(*pair, dim=-1)).sum(-1) for pair in cofactors], -1)
+    volume = (up * torch.cross(along, across, dim=-1)).sum(-1, keepdim=True)
+    crushed = volume.abs() < _FLATTEST  # interpolated between vertices that face each other
+    local = local / torch.where(crushed, 1.0, volume)
+    steep = local[:, 2:].clamp_min(_LEAST_UP)  # what leans over the edge would be lit from inside
+    local = normalize(torch.cat([local[:, :2], steep], -1), dim=-1)
+    return torch.where(crushed, local.new_tensor([0.0, 0.0, 1.0]), local)
 
 
 def _upward(delta: Float[Tensor, "F 2"]) -> tuple[Tensor, Tensor]:

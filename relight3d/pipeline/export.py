@@ -30,7 +30,7 @@ class ExportRequest:
     run: Path
     out: Path
     format: str | None
-    """'ply', or 'hdr' / 'exr' for the recovered light; None: by the suffix of `out`."""
+    """'ply', 'glb', or 'hdr' / 'exr' for the recovered light; None: by the suffix of `out`."""
     frame: Literal["source", "capture"] = "source"
     env: Path | None = None
     env_rotation_rad: float = 0.0
@@ -51,6 +51,11 @@ def export(request: ExportRequest) -> str:
     suffix = request.format or request.out.suffix.lower().lstrip(".")
     if suffix not in LIGHT_FORMATS:
         writer_for(request.out, request.format)  # refuse an unknown format before any work
+    if suffix == "glb" and request.env is not None:
+        raise ConfigurationError(
+            "--env bakes a light into the colours of splats; a .glb holds materials, which the "
+            "program that opens it lights. Leave --env away, or export --format ply."
+        )
     run = RunFolder(request.run)
     undo = Similarity()
     if request.frame == "source":
@@ -68,6 +73,8 @@ def export(request: ExportRequest) -> str:
         asset = baked(asset, Painter(asset, rasterize), light)
         said = f"lit by {request.env.name}"
     write_asset(request.out, asset, undo, request.format)
+    if suffix == "glb":
+        return f"A textured surface, upright and as large as the source, is in {request.out}"
     return f"{len(asset.splats):,} splats {said} are in {request.out}"
 
 
