@@ -25,7 +25,8 @@ from relight3d.core.views import Capture, ViewLight
 from relight3d.decomposition.occlusion import Occlusion
 from relight3d.decomposition.relight import Relighter
 from relight3d.decomposition.splat_colors import display_colors
-from relight3d.decomposition.traced import TracedRelighter, TraceOptions, required_proxy
+from relight3d.decomposition.trace_options import TraceOptions, required_proxy
+from relight3d.decomposition.traced import TracedRelighter
 from relight3d.export.bake import DisplayColor
 
 Maps = dict[str, Float[Tensor, "H W _"]]
