@@ -253,7 +253,7 @@ class TracedRelighter:
 def floor_under(proxy: Proxy, height: float | Literal["lowest"]) -> Floor:
     """A floor at this z, or where the lowest point of the proxy is."""
     low, high = proxy.mesh.vertices.amin(0), proxy.mesh.vertices.amax(0)
-    x, y, z = (0.5 * (low + high)).tolist()
+    x, y = (0.5 * (low + high))[:2].tolist()
     bottom = float(low[2]) if height == "lowest" else float(height)
     return Floor(bottom, (x, y), 0.5 * float((high - low).norm()))
 

@@ -56,6 +56,17 @@ def device_of(rasterize: Rasterizer) -> torch.device:
     return torch.device("cuda" if on_gpu else "cpu")
 
 
+def tracer_of(asset: Asset) -> Tracer:
+    """Rays against the asset's proxy.
+
+    Raises:
+        ConfigurationError: It has none.
+    """
+    from relight3d.backends.tracing.registry import get_tracer
+
+    return get_tracer(required_proxy(asset).mesh)
+
+
 def lights_vary(capture: Capture) -> bool:
     """Whether the training photos were taken under more than one light."""
     return len({view.light for view in capture.split("train")}) > 1
@@ -173,15 +184,12 @@ class Painter:
 
     def _tracing(self, light: Light, gain: Gain, trace: TraceOptions) -> TracedRelighter:
         if (light, trace) not in self._traced:
-            if self._tracer is None:
-                from relight3d.backends.tracing.registry import get_tracer
-
-                self._tracer = get_tracer(required_proxy(self.asset).mesh)
+            tracer = self._tracer = self._tracer or tracer_of(self.asset)
             self._traced = {  # another light's is seldom asked for again, and cheap to make
                 (light, trace): TracedRelighter(
                     self.asset,
                     self._rasterize,
-                    self._tracer,
+                    tracer,
                     light.environment,
                     rotation_rad=light.rotation_rad,
                     points=light.points,
