@@ -62,9 +62,10 @@ def tracer_of(asset: Asset) -> Tracer:
     Raises:
         ConfigurationError: It has none.
     """
+    mesh = required_proxy(asset).mesh
     from relight3d.backends.tracing.registry import get_tracer
 
-    return get_tracer(required_proxy(asset).mesh)
+    return get_tracer(mesh)
 
 
 def lights_vary(capture: Capture) -> bool:

@@ -76,9 +76,9 @@ def test_traced_maps_are_straight_and_the_floor_has_a_coverage_of_its_own(monkey
     maps = painter.relit(cameras, light, trace=TraceOptions(2, floor="lowest"))
     solid = maps["alpha"][..., 0] > 0.99
     torch.testing.assert_close(maps["albedo"][solid], torch.full_like(maps["albedo"][solid], 0.5))
-    shadow = (maps["alpha"] == 0) & (maps["rgb_alpha"] > 0.9)
+    shadow = (maps["alpha"] < 0.01) & (maps["rgb_alpha"] > 0.9)
     assert int(shadow.sum()) > 5
-    assert not maps["rgb"][shadow.expand(-1, -1, 3)].any()
+    assert float(maps["rgb"][shadow.expand(-1, -1, 3)].max()) < 0.01
     painter.relit(cameras, light, (0.5, 1.0, 1.0), trace=TraceOptions(2))
     assert len(made) == 1
 
