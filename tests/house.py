@@ -20,6 +20,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pycolmap": ("capture/colmap*.py",),
     "flip_evaluator": ("evaluation/flip.py",),
     "gsplat": ("backends/gsplat_cuda.py",),
+    "embreex": ("backends/tracing/embree.py",),
+    "warp": ("backends/tracing/warp_bvh.py",),
     "safetensors": ("core/checkpoint.py",),
     "yaml": ("presets.py",),
     "tyro": ("cli/*", "presets.py"),
@@ -34,6 +36,7 @@ DISTRIBUTIONS = {
     "PIL": "pillow",
     "yaml": "pyyaml",
     "OpenEXR": "openexr",
+    "warp": "warp-lang",
 }
 """Import name -> distribution, where they differ (in lower case)."""
 

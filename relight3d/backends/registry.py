@@ -74,9 +74,9 @@ def _first_available() -> Rasterizer:
 
 @dataclasses.dataclass(frozen=True)
 class BackendStatus:
-    """One line of a report on what this machine can draw with."""
+    """One line of a report on what this machine can draw or trace with."""
 
-    name: BackendName
+    name: str
     usable: bool
     detail: str
     """How it will run, or what is missing and how to get it."""

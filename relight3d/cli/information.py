@@ -7,7 +7,7 @@ from relight3d.cli.parsing import parse
 
 @dataclasses.dataclass(frozen=True)
 class InfoArguments:
-    """Show versions, rasterizers, presets, and what is missing on this machine."""
+    """Show versions, rasterizers, tracers, presets, and what is missing on this machine."""
 
 
 def run_info(arguments: list[str]) -> None:
@@ -15,6 +15,7 @@ def run_info(arguments: list[str]) -> None:
     parse("info", InfoArguments, arguments, {})
 
     from relight3d.backends.registry import available_backends
+    from relight3d.backends.tracing.registry import available_tracers
     from relight3d.evaluation import flip, perceptual
     from relight3d.pipeline.machine import describe_machine, installed_versions
     from relight3d.presets import preset_names
@@ -23,10 +24,10 @@ def run_info(arguments: list[str]) -> None:
         print(f"{name:<24} {value}")
     print(f"{'presets':<24} {', '.join(preset_names())}")
     print()
-    for status in available_backends():
-        print(
-            f"backend {status.name:<10} {'usable' if status.usable else 'MISSING'}: {status.detail}"
-        )
+    for kind, statuses in (("backend", available_backends()), ("tracer ", available_tracers())):
+        for status in statuses:
+            state = "usable" if status.usable else "MISSING"
+            print(f"{kind} {status.name:<10} {state}: {status.detail}")
     print(f"measure flip       {'usable' if flip.available() else 'MISSING: extra [eval]'}")
     for net in ("vgg", "alex"):
         reason = perceptual.why_absent(net)

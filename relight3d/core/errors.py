@@ -17,6 +17,10 @@ class FileFormatError(Relight3dError):
     """A file is missing, cut off, not what its name says, or not safe to read."""
 
 
+class MeshError(Relight3dError, ValueError):
+    """A surface of triangles cannot be used: broken indices, corners that are not finite."""
+
+
 class ConfigurationError(Relight3dError, ValueError):
     """A setting is unknown, out of range or contradicts another."""
 

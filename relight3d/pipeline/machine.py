@@ -12,8 +12,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("torch", "numpy", "gsplat", "pycolmap", "opencv-python-headless", "OpenEXR",
-            "pillow", "safetensors", "tyro")  # fmt: skip
+PACKAGES = ("torch", "numpy", "gsplat", "embreex", "warp-lang", "pycolmap",
+            "opencv-python-headless", "OpenEXR", "pillow", "safetensors", "tyro")  # fmt: skip
 LARGEST_REUSED_BYTES = 32 << 20
 """The most that glibc allows."""
 
