@@ -20,6 +20,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "pycolmap": ("capture/colmap*.py",),
     "flip_evaluator": ("evaluation/flip.py",),
     "gsplat": ("backends/gsplat_cuda.py",),
+    "xatlas": ("export/atlas.py",),
     "embreex": ("backends/tracing/embree.py",),
     "warp": ("backends/tracing/warp_bvh.py",),
     "safetensors": ("core/checkpoint.py",),

@@ -33,6 +33,10 @@ class CheckpointError(Relight3dError):
     """A run folder or checkpoint is cut off, of another version, or of another configuration."""
 
 
+class SurfaceError(Relight3dError):
+    """The fitted splats show no surface that a mesh could stand for."""
+
+
 class DivergedError(Relight3dError):
     """A fit has run into NaN or infinity."""
 

@@ -6,12 +6,13 @@ from pathlib import Path
 from relight3d.core.errors import ConfigurationError
 from relight3d.core.types import Asset
 from relight3d.core.views import Similarity
+from relight3d.export.glb import write_glb
 from relight3d.export.ply import write_ply
 
 Writer = Callable[[Path, Asset, Similarity], None]
 
-WRITERS: dict[str, Writer] = {".ply": write_ply}
-"""By lower-case suffix. Every writer undoes the given normalisation."""
+WRITERS: dict[str, Writer] = {".ply": write_ply, ".glb": write_glb}
+"""By lower-case suffix. Every writer undoes the given normalisation (glTF's keeps its up)."""
 
 
 def writer_for(path: Path, format_name: str | None = None) -> Writer:
@@ -36,7 +37,7 @@ def write_asset(
     """Write an asset in the source's own frame.
 
     Raises:
-        ConfigurationError: Unknown format.
+        ConfigurationError: Unknown format, or one that needs more than the asset has.
         OutputError: The file cannot be written.
     """
     writer_for(path, format_name)(path, asset, capture_from_source)

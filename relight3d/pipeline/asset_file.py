@@ -1,13 +1,16 @@
 """The result of a run as one file: an `Asset` as named tensors."""
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from relight3d.core.checkpoint import load_checkpoint, save_checkpoint
 from relight3d.core.errors import CheckpointError
+from relight3d.core.surface import Mesh, Proxy, SurfaceMaterials
 from relight3d.core.types import Asset, EnvironmentLight, Materials, Splats
 
 
@@ -24,7 +27,11 @@ def save_asset(path: Path, asset: Asset) -> None:
         tensors["visibility_sh"] = asset.visibility_sh
     for name, light in asset.environments.items():
         tensors[f"environment/{name}"] = light.radiance_linear
-    save_checkpoint(path, tensors, {"kind": "asset", "exposure": asset.exposure})
+    meta: dict[str, Any] = {"kind": "asset", "exposure": asset.exposure}
+    if asset.proxy is not None:
+        tensors |= _proxy_tensors(asset.proxy)
+        meta["proxy_voxel"] = asset.proxy.voxel
+    save_checkpoint(path, tensors, meta)
 
 
 def load_asset(path: Path, device: torch.device | str = "cpu") -> Asset:
@@ -55,10 +62,48 @@ def load_asset(path: Path, device: torch.device | str = "cpu") -> Asset:
         },
         visibility_sh=tensors.get("visibility_sh"),
         exposure=float(meta["exposure"]),
+        proxy=_proxy(path, tensors, meta),
     )
 
 
-def _prefixed(group: str, record: Splats | Materials) -> dict[str, Tensor]:
+def _proxy_tensors(proxy: Proxy) -> dict[str, Tensor]:
+    """Flat, beside the materials of its vertices: 'proxy/...', 'proxy_materials/...'."""
+    own = {name: value for name, value in vars(proxy).items() if isinstance(value, Tensor)}
+    tensors = {f"proxy/{name}": value for name, value in (vars(proxy.mesh) | own).items()}
+    if proxy.materials is not None:
+        tensors |= _prefixed("proxy_materials", proxy.materials)
+    return tensors
+
+
+def _proxy(path: Path, tensors: dict[str, Tensor], meta: Mapping[str, Any]) -> Proxy | None:
+    """What `_proxy_tensors` stored; None in assets without."""
+    own = _record(path, tensors, "proxy", _StoredProxy)
+    if own is None:
+        return None
+    if "proxy_voxel" not in meta:
+        raise CheckpointError(f"{path} has a surface, but not its voxel; the run is damaged.")
+    return Proxy(
+        mesh=Mesh(vertices=own.vertices, faces=own.faces),
+        normals=own.normals,
+        radiance_linear=own.radiance_linear,
+        views=own.views,
+        voxel=float(meta["proxy_voxel"]),
+        materials=_record(path, tensors, "proxy_materials", SurfaceMaterials),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class _StoredProxy:
+    """The tensors of a `Proxy`, flat."""
+
+    vertices: Tensor
+    faces: Tensor
+    normals: Tensor
+    radiance_linear: Tensor
+    views: Tensor
+
+
+def _prefixed(group: str, record: Splats | Materials | SurfaceMaterials) -> dict[str, Tensor]:
     return {f"{group}/{f.name}": getattr(record, f.name) for f in dataclasses.fields(record)}
 
 

@@ -166,6 +166,9 @@ class LobeSampler:
         return torch.exp(dot(away, away) * (-0.5 * self._sharpness))
 
 
+_DARKNESS = LobeLight((0.0, 0.0, 1.0), 1e-3, (0.0, 0.0, 0.0))
+
+
 class LightSampler:
     """All distant lights of a scene together; one is picked in proportion to its power."""
 
@@ -179,8 +182,7 @@ class LightSampler:
         if environment is not None:
             device = environment.radiance_linear.device
         elif not lobes:
-            environment = EnvironmentSampler(torch.zeros(1, 2, 3, device=device))
-        self.environment = environment
+            lobes = (_DARKNESS,)
         self._parts: list[EnvironmentSampler | LobeSampler] = []
         if environment is not None:
             self._parts.append(environment)

@@ -20,8 +20,9 @@ from torch.autograd.function import once_differentiable
 from relight3d.shading.brdf import MIN_COSINE, MIN_ROUGHNESS
 from relight3d.shading.montecarlo.planes import TINY, dot
 
-_BLOCK_RAYS = 1 << 14
-"""How many rays are worked on at once: some thirty rows of this length fit the second cache."""
+_BLOCK_RAYS = 1 << 16
+"""How many rays are worked on at once: fewer, and the calls cost more than the work; many more,
+and memory does."""
 
 
 def lobe_sums(

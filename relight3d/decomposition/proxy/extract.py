@@ -1,0 +1,191 @@
+"""A signed distance to triangles: marching cubes, floaters off, smoothed, reduced, checked."""
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import coo_matrix, csr_matrix, diags
+from scipy.sparse.csgraph import connected_components
+
+from relight3d.core.errors import SurfaceError
+from relight3d.core.surface import Mesh
+from relight3d.decomposition.proxy.tsdf import Volume
+
+SHRINK, GROW = 0.5, -0.53
+"""Steps of a round of Taubin smoothing ("A Signal Processing Approach to Fair Surface Design",
+1995): what the first takes from low frequencies, the second gives back."""
+MOST_ROUNDS = 4
+"""Reducing may pinch the surface, and mending that may leave holes of a triangle: so often."""
+
+Vertices = Float[np.ndarray, "V 3"]
+Faces = Int[np.ndarray, "F 3"]
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshCheck:
+    """How far a mesh is the boundary of a body."""
+
+    components: int
+    open_edges: int
+    """Edges of a single triangle: the rims of holes."""
+    pinched_edges: int
+    """Edges of more than two triangles, or of two that disagree which side is out."""
+    euler: int
+    """Vertices - edges + triangles: 2 for every sphere, 0 for every torus."""
+    volume: float
+    """World units; positive when the triangles face outward."""
+
+    @property
+    def watertight(self) -> bool:
+        """Whether every edge joins two triangles that agree."""
+        return not self.open_edges and not self.pinched_edges
+
+
+def check(mesh: Mesh) -> MeshCheck:
+    """Count what keeps a mesh from being watertight."""
+    vertices, faces = mesh.vertices.double().cpu().numpy(), mesh.faces.cpu().numpy()
+    edges, uses, balance = _edges(faces)
+    used = np.unique(faces)
+    return MeshCheck(
+        components=len(np.unique(_labels(faces, len(vertices))[used])),
+        open_edges=int((uses == 1).sum()),
+        pinched_edges=int(((uses > 2) | ((uses == 2) & (balance != 0))).sum()),
+        euler=len(used) - len(edges) + len(faces),
+        volume=float(_volumes(vertices, faces).sum()),
+    )
+
+
+def extract(volume: Volume, *, floater_share: float, smoothing: int, triangles: int) -> Mesh:
+    """The surface where the distance changes its sign, facing outward.
+
+    Args:
+        volume: What lies beyond its box counts as outside.
+        floater_share: Pieces with a smaller share of the largest one's area are removed, and so
+            are the walls of cavities, which nothing outside ever sees.
+        smoothing: Rounds of Taubin smoothing.
+        triangles: Most triangles of the result.
+
+    Raises:
+        SurfaceError: The distance nowhere changes its sign.
+    """
+    vertices, faces = march(volume)
+    vertices, faces = without_floaters(vertices, faces, floater_share)
+    vertices = smoothed(vertices, faces, smoothing)
+    vertices, faces = reduced(vertices, faces, triangles)
+    origin, device = volume.grid.origin, volume.distance.device
+    world = torch.from_numpy(vertices).to(device) * volume.grid.voxel + origin.double()
+    return Mesh(world.to(volume.distance.dtype), torch.from_numpy(faces).to(device).long())
+
+
+def march(volume: Volume) -> tuple[Vertices, Faces]:
+    """Marching cubes (Lewiner et al., 2003), in voxels from the grid's lower corner.
+
+    Raises:
+        SurfaceError: The distance nowhere changes its sign.
+    """
+    from skimage.measure import marching_cubes
+
+    distance = volume.distance.float().cpu().numpy()
+    outside = float(max(np.abs(distance).max(initial=0.0), 1e-12))
+    padded = np.pad(distance, 1, constant_values=outside)
+    if not (padded < 0).any():
+        raise SurfaceError(
+            "A mesh was asked of the splats' surface, but no voxel lies inside it: what the views "
+            "show as near is seen through by others. Light cannot be traced without. Fit the "
+            "photos with more steps (field.steps), and look whether poses and masks are right."
+        )
+    # A vertex on a grid point belongs to several cells, whose triangles there have no area.
+    padded = np.where(np.abs(padded) < 1e-4 * outside, 1e-4 * outside, padded)
+    vertices, faces, _, _ = marching_cubes(
+        padded, 0.0, gradient_direction="descent", allow_degenerate=False
+    )
+    return vertices.astype(np.float64) - 0.5, faces.astype(np.int64)
+
+
+def without_floaters(vertices: Vertices, faces: Faces, share: float) -> tuple[Vertices, Faces]:
+    """The pieces that are bodies of some size."""
+    labels = _labels(faces, len(vertices))[faces[:, 0]]
+    areas = np.bincount(labels, _areas(vertices, faces))
+    volumes = np.bincount(labels, _volumes(vertices, faces))
+    kept = (volumes > 0) & (areas >= share * areas[volumes > 0].max(initial=0.0))
+    return compact(vertices, faces, kept[labels])
+
+
+def compact(
+    vertices: Vertices, faces: Faces, kept: Bool[np.ndarray, " F"]
+) -> tuple[Vertices, Faces]:
+    """Some of the triangles, and the vertices they use."""
+    used, inverse = np.unique(faces[kept], return_inverse=True)
+    return vertices[used], inverse.reshape(-1, 3)
+
+
+def smoothed(vertices: Vertices, faces: Faces, rounds: int) -> Vertices:
+    """Taubin's smoothing with uniform weights."""
+    mean = _neighbours(faces, len(vertices))
+    for _ in range(rounds):
+        for step in (SHRINK, GROW):
+            vertices = vertices + step * (mean @ vertices - vertices)
+    return vertices
+
+
+def reduced(vertices: Vertices, faces: Faces, triangles: int) -> tuple[Vertices, Faces]:
+    """At most so many triangles, by quadric error; then what that broke is taken out."""
+    if len(faces) > triangles:
+        from fast_simplification import simplify
+
+        points, corners = simplify(
+            vertices.astype(np.float32), faces.astype(np.int32), target_count=triangles
+        )
+        vertices, faces = points.astype(np.float64), corners.astype(np.int64)
+    return mended(vertices, faces)
+
+
+def mended(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
+    """Without triangles that have no area, double triangles, and pinched edges."""
+    a, b, c = faces.T
+    kept = (a != b) & (b != c) & (c != a)
+    _, first = np.unique(np.sort(faces, 1), axis=0, return_index=True)
+    single = np.zeros(len(faces), bool)
+    single[first] = True
+    return compact(vertices, faces, kept & single)
+
+
+def _edges(
+    faces: Faces,
+) -> tuple[Int[np.ndarray, "E 2"], Int[np.ndarray, " E"], Int[np.ndarray, " E"]]:
+    """Edges, how many triangles use each, and how many more run one way than the other."""
+    directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
+    turned = np.sort(directed, 1)
+    edges, which, uses = np.unique(turned, axis=0, return_inverse=True, return_counts=True)
+    way = np.where(directed[:, 0] == turned[:, 0], 1, -1)
+    return edges, uses, np.bincount(which.ravel(), way, len(edges)).astype(np.int64)
+
+
+def _labels(faces: Faces, count: int) -> Int[np.ndarray, " V"]:
+    return connected_components(_adjacency(faces, count), directed=False)[1]
+
+
+def _adjacency(faces: Faces, count: int) -> csr_matrix:
+    rows, columns = faces[:, [0, 1, 2]].ravel(), faces[:, [1, 2, 0]].ravel()
+    return coo_matrix((np.ones(len(rows)), (rows, columns)), (count, count)).tocsr()
+
+
+def _neighbours(faces: Faces, count: int) -> csr_matrix:
+    """Each row takes the mean of a vertex' neighbours."""
+    joined = _adjacency(faces, count)
+    joined = ((joined + joined.T) > 0).astype(np.float64)
+    degree = np.asarray(joined.sum(1)).ravel()
+    return csr_matrix(diags(1.0 / np.maximum(degree, 1.0)) @ joined)
+
+
+def _areas(vertices: Vertices, faces: Faces) -> Float[np.ndarray, " F"]:
+    a, b, c = vertices[faces].transpose(1, 0, 2)
+    return 0.5 * np.linalg.norm(np.cross(b - a, c - a), axis=-1)
+
+
+def _volumes(vertices: Vertices, faces: Faces) -> Float[np.ndarray, " F"]:
+    """Signed volumes of the tetrahedra over the triangles, from the vertices' mean."""
+    a, b, c = (vertices - vertices.mean(0))[faces].transpose(1, 0, 2)
+    return np.einsum("fi,fi->f", a, np.cross(b, c)) / 6.0
