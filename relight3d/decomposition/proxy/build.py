@@ -1,17 +1,16 @@
 """Fitted splats and the cameras of their photos to the proxy mesh."""
 
-import dataclasses
 from collections.abc import Sequence
 
 import torch
 
 from relight3d.backends.interface import Rasterizer
-from relight3d.core.errors import SurfaceError
-from relight3d.core.surface import Mesh, Proxy
+from relight3d.core.surface import Proxy
 from relight3d.core.types import Cameras, Splats
 from relight3d.decomposition.proxy.config import ProxyConfig
 from relight3d.decomposition.proxy.extract import extract
 from relight3d.decomposition.proxy.radiance import spread_to_unseen, vertex_radiance
+from relight3d.decomposition.proxy.silhouettes import silhouette_offset
 from relight3d.decomposition.proxy.tsdf import fuse_volume
 from relight3d.decomposition.proxy.views import draw_views
 from relight3d.decomposition.scope import Scope
@@ -54,8 +53,10 @@ def build_proxy(
         coarse_resolution=config.coarse_resolution,
         truncation_voxels=config.truncation_voxels,
     )
+    offset = silhouette_offset(volume, views) if config.fit_silhouettes else 0.0
     mesh = extract(
         volume,
+        level=offset,
         floater_share=config.floater_share,
         smoothing=config.smoothing,
         triangles=config.triangles,

@@ -13,9 +13,9 @@ LEAST_TRIANGLES = 100
 class ProxyConfig:
     """How the splats' surface becomes triangles."""
 
-    resolution: int = 192
+    resolution: int = 128
     """Voxels along the longest side of the surface's box: a multiple of coarse_resolution."""
-    coarse_resolution: int = 48
+    coarse_resolution: int = 32
     """Cells along that side of the grid that finds where fine voxels are needed."""
     truncation_voxels: float = 4.0
     """How far in front of and behind the seen surface depth says anything, in voxels."""
@@ -23,6 +23,8 @@ class ProxyConfig:
     """Most views to fuse; of more, some are taken evenly."""
     view_px: int = 100_000
     """Most pixels of a view that depth is drawn at; larger ones are reduced."""
+    fit_silhouettes: bool = True
+    """Grow the surface until it reaches the silhouettes: drawn depth lies a little too deep."""
     floater_share: float = 0.01
     """Pieces with less than this share of the largest piece's area are removed."""
     smoothing: int = 8

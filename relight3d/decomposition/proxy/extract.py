@@ -1,7 +1,6 @@
 """A signed distance to triangles: marching cubes, floaters off, smoothed, reduced, checked."""
 
 import dataclasses
-from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -16,9 +15,6 @@ from relight3d.decomposition.proxy.tsdf import Volume
 SHRINK, GROW = 0.5, -0.53
 """Steps of a round of Taubin smoothing ("A Signal Processing Approach to Fair Surface Design",
 1995): what the first takes from low frequencies, the second gives back."""
-MOST_ROUNDS = 4
-"""Reducing may pinch the surface, and mending that may leave holes of a triangle: so often."""
-
 Vertices = Float[np.ndarray, "V 3"]
 Faces = Int[np.ndarray, "F 3"]
 
@@ -46,7 +42,7 @@ class MeshCheck:
 def check(mesh: Mesh) -> MeshCheck:
     """Count what keeps a mesh from being watertight."""
     vertices, faces = mesh.vertices.double().cpu().numpy(), mesh.faces.cpu().numpy()
-    edges, uses, balance = _edges(faces)
+    edges, uses, balance, _ = _edges(faces)
     used = np.unique(faces)
     return MeshCheck(
         components=len(np.unique(_labels(faces, len(vertices))[used])),
@@ -57,7 +53,9 @@ def check(mesh: Mesh) -> MeshCheck:
     )
 
 
-def extract(volume: Volume, *, floater_share: float, smoothing: int, triangles: int) -> Mesh:
+def extract(
+    volume: Volume, *, level: float = 0.0, floater_share: float, smoothing: int, triangles: int
+) -> Mesh:
     """The surface where the distance changes its sign, facing outward.
 
     Args:
@@ -65,12 +63,13 @@ def extract(volume: Volume, *, floater_share: float, smoothing: int, triangles: 
         floater_share: Pieces with a smaller share of the largest one's area are removed, and so
             are the walls of cavities, which nothing outside ever sees.
         smoothing: Rounds of Taubin smoothing.
-        triangles: Most triangles of the result.
+        triangles: Most triangles of the result, but for the few that close what reducing broke.
+        level: Distance at which the surface is taken, world units.
 
     Raises:
         SurfaceError: The distance nowhere changes its sign.
     """
-    vertices, faces = march(volume)
+    vertices, faces = march(volume, level)
     vertices, faces = without_floaters(vertices, faces, floater_share)
     vertices = smoothed(vertices, faces, smoothing)
     vertices, faces = reduced(vertices, faces, triangles)
@@ -79,7 +78,7 @@ def extract(volume: Volume, *, floater_share: float, smoothing: int, triangles: 
     return Mesh(world.to(volume.distance.dtype), torch.from_numpy(faces).to(device).long())
 
 
-def march(volume: Volume) -> tuple[Vertices, Faces]:
+def march(volume: Volume, level: float = 0.0) -> tuple[Vertices, Faces]:
     """Marching cubes (Lewiner et al., 2003), in voxels from the grid's lower corner.
 
     Raises:
@@ -87,7 +86,7 @@ def march(volume: Volume) -> tuple[Vertices, Faces]:
     """
     from skimage.measure import marching_cubes
 
-    distance = volume.distance.float().cpu().numpy()
+    distance = volume.distance.float().cpu().numpy() - level
     outside = float(max(np.abs(distance).max(initial=0.0), 1e-12))
     padded = np.pad(distance, 1, constant_values=outside)
     if not (padded < 0).any():
@@ -143,24 +142,51 @@ def reduced(vertices: Vertices, faces: Faces, triangles: int) -> tuple[Vertices,
 
 
 def mended(vertices: Vertices, faces: Faces) -> tuple[Vertices, Faces]:
-    """Without triangles that have no area, double triangles, and pinched edges."""
+    """Without triangles of no area and pinched edges; the holes this leaves are closed.
+
+    Around each hole runs a loop of edges, which a new vertex in its middle joins to a fan. Every
+    edge then has two triangles, whatever was broken.
+    """
     a, b, c = faces.T
-    kept = (a != b) & (b != c) & (c != a)
-    _, first = np.unique(np.sort(faces, 1), axis=0, return_index=True)
-    single = np.zeros(len(faces), bool)
-    single[first] = True
-    return compact(vertices, faces, kept & single)
+    faces = faces[(a != b) & (b != c) & (c != a)]
+    _, uses, balance, which = _edges(faces)
+    pinched = (uses > 2) | ((uses == 2) & (balance != 0))
+    vertices, faces = compact(vertices, faces, ~pinched[which].reshape(3, -1).any(0))
+    edges, uses, balance, _ = _edges(faces)
+    # A triangle runs along each rim edge one way; the one that is missing runs the other.
+    rim = np.where((balance > 0)[:, None], edges[:, ::-1], edges)[uses == 1]
+    if not len(rim):
+        return vertices, faces
+    loop = _loops(rim)
+    count = loop.max() + 1
+    weight = np.bincount(loop, minlength=count)[:, None]
+    middle = np.stack([np.bincount(loop, x, count) for x in vertices[rim[:, 0]].T], 1) / weight
+    fans = np.column_stack([rim, len(vertices) + loop])
+    return np.concatenate([vertices, middle]), np.concatenate([faces, fans])
+
+
+def _loops(rim: Int[np.ndarray, "R 2"]) -> Int[np.ndarray, " R"]:
+    """Which closed loop each directed edge belongs to. As many begin as end at every vertex."""
+    leaving, arriving = np.argsort(rim[:, 0], kind="stable"), np.argsort(rim[:, 1], kind="stable")
+    joined = coo_matrix((np.ones(len(rim)), (arriving, leaving)), (len(rim), len(rim)))
+    return connected_components(joined, directed=False)[1]
 
 
 def _edges(
     faces: Faces,
-) -> tuple[Int[np.ndarray, "E 2"], Int[np.ndarray, " E"], Int[np.ndarray, " E"]]:
-    """Edges, how many triangles use each, and how many more run one way than the other."""
+) -> tuple[
+    Int[np.ndarray, "E 2"], Int[np.ndarray, " E"], Int[np.ndarray, " E"], Int[np.ndarray, " 3F"]
+]:
+    """Edges, how many triangles use each, how many more run up than down, and which is which.
+
+    The last: of the first edges of all triangles, then the second, then the third.
+    """
     directed = np.concatenate([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]])
     turned = np.sort(directed, 1)
     edges, which, uses = np.unique(turned, axis=0, return_inverse=True, return_counts=True)
     way = np.where(directed[:, 0] == turned[:, 0], 1, -1)
-    return edges, uses, np.bincount(which.ravel(), way, len(edges)).astype(np.int64)
+    which = which.ravel()
+    return edges, uses, np.bincount(which, way, len(edges)).astype(np.int64), which
 
 
 def _labels(faces: Faces, count: int) -> Int[np.ndarray, " V"]:

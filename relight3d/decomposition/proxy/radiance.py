@@ -8,7 +8,7 @@ from torch import Tensor
 
 from relight3d.decomposition.proxy.views import SurfaceView
 
-SEEN_VOXELS = 2.0
+SEEN_VOXELS = 3.0
 """A vertex this near the plane drawn in its pixel is what that pixel shows."""
 LEAST_COSINE = 0.15
 """Seen flatter than this, a vertex's pixel shows its surroundings as well."""

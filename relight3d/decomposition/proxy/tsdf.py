@@ -29,6 +29,7 @@ START_RESOLUTION = 48
 """Cells along the first, generous box."""
 STRAY_SHARE = 0.001
 """Share of the seen points at either end of each axis that may be astray."""
+CROSS = [(3, 1, 1), (1, 3, 1), (1, 1, 3)]
 UNSEEN = 1e-3
 """Weight below which no view has told a point its distance."""
 
@@ -225,19 +226,24 @@ def seen_points(views: Sequence[SurfaceView], scope: Scope) -> Float[Tensor, "n 
 def tight_grid(
     points: Float[Tensor, "n 3"], views: Sequence[SurfaceView], scope: Scope, resolution: int
 ) -> Grid:
-    """The box of what the views agree to be solid, with a cell to spare on every side."""
+    """The box of the seen surface, with a cell to spare on every side.
+
+    Strays are left out: points where the views together see nothing solid. What is unseen does not
+    count, such as the deep hull below a floor; the box cuts it off.
+    """
     ordered = points.sort(0).values
     stray = int(STRAY_SHARE * len(points))
     low, high = ordered[stray], ordered[len(points) - 1 - stray]
     spare = 0.25 * (high - low).amax()
     rough = _grid(low - spare, high + spare, START_RESOLUTION)
-    solid = (_fuse_grid(rough, views, scope) < 0).nonzero()
-    reach = rough.voxel
-    if len(solid):
-        low = torch.minimum(low, rough.centers(solid.amin(0)) - reach)
-        high = torch.maximum(high, rough.centers(solid.amax(0)) + reach)
-    cell = float((high - low).amax()) / (resolution - 4)
-    return _grid(low - 2 * cell, high + 2 * cell, resolution)
+    near = _fuse_grid(rough, views, scope) < 0.5 * rough.voxel
+    held = rough.cells_of(points)
+    held = held[near[held[:, 0], held[:, 1], held[:, 2]]]
+    if len(held):
+        low, high = rough.centers(held.amin(0)), rough.centers(held.amax(0))
+    cell = float((high - low).amax() + rough.voxel) / (resolution - 2)
+    spare = 0.5 * rough.voxel + cell
+    return _grid(low - spare, high + spare, resolution)
 
 
 def _grid(low: Float[Tensor, "3"], high: Float[Tensor, "3"], resolution: int) -> Grid:
@@ -261,4 +267,5 @@ def _band(grid: Grid, distance: Float[Tensor, "X Y Z"], points: Float[Tensor, "n
     touched = torch.zeros_like(solid)
     x, y, z = grid.cells_of(points).unbind(-1)
     touched[0, 0, x, y, z] = 1.0
-    return (changes | (pool(touched, 3, 1, 1) > 0))[0, 0]
+    beside = [pool(touched, size, 1, [n // 2 for n in size]) for size in CROSS]
+    return (changes | (torch.stack(beside).amax(0) > 0))[0, 0]
