@@ -166,6 +166,28 @@ def test_lights_may_be_asked_for_many_times(monkeypatch):
     assert asked[0].files == (Path("a"), Path("b"))
 
 
+def test_rays_are_asked_for_by_their_number(monkeypatch):
+    asked = []
+    monkeypatch.setattr(rendering, "render", lambda request: asked.append(request.trace) or 0)
+    for options in (
+        [],
+        ["--spp", "32"],
+        ["--spp", "64"],
+        ["--spp", "64", "--denoise", "on"],
+        ["--spp", "2", "--floor", "lowest"],
+        ["--spp", "2", "--floor=-0.5"],
+    ):
+        assert cli.run(["render", "run", "--out", "o", *options]) == 0
+    assert asked[0] is None
+    assert [trace.denoise for trace in asked[1:4]] == [True, False, True]
+    assert [trace.floor for trace in asked[3:]] == [None, "lowest", -0.5]
+    assert cli.run(["render", "run", "--out", "o", "--spp", "513"]) == 2
+    for options in (["--floor", "lowest"], ["--floor", "nan", "--spp", "2"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.run(["render", "run", "--out", "o", *options])
+        assert stop.value.code == 2
+
+
 def test_info_shows_what_is_there(capsys):
     assert cli.run(["info"]) == 0
     shown = capsys.readouterr().out

@@ -81,8 +81,8 @@ class RenderArguments:
         placed = self.floor is None or self.floor == "lowest" or math.isfinite(self.floor)
         if not placed or (self.floor is not None and self.spp == 0):
             raise ConfigurationError(
-                f"--floor {self.floor} catches traced shadows: give --spp too, such as --spp 32, and "
-                "a finite height."
+                f"--floor {self.floor} catches traced shadows: give --spp too, such as --spp 32, "
+                "and a finite height."
             )
         if self.frames < 1 or not 0 < self.fps <= 240 or not math.isfinite(self.env_rotation_deg):
             raise ConfigurationError(
@@ -95,10 +95,20 @@ def run_render(arguments: list[str]) -> None:
     """Draw pictures."""
     parsed = parse("render", RenderArguments, arguments, {})
 
-    from relight3d.decomposition.traced import TraceOptions
+    from relight3d.decomposition.trace_options import TraceOptions
     from relight3d.pipeline.light_file import LightRequest
     from relight3d.pipeline.render import RenderRequest, render
 
+    trace = None
+    if parsed.spp != 0:
+        by_default = parsed.spp < CLEAN_SPP
+        trace = TraceOptions(
+            spp=parsed.spp,
+            bounces=parsed.bounces,
+            denoise=by_default if parsed.denoise == "auto" else parsed.denoise == "on",
+            seed=parsed.seed,
+            floor=parsed.floor,
+        )
     count = render(
         RenderRequest(
             run=parsed.run,
@@ -113,17 +123,7 @@ def run_render(arguments: list[str]) -> None:
                 suns=parsed.sun,
                 softlights=parsed.softlight,
             ),
-            trace=None
-            if parsed.spp == 0
-            else TraceOptions(
-                spp=parsed.spp,
-                bounces=parsed.bounces,
-                denoise=parsed.spp < CLEAN_SPP
-                if parsed.denoise == "auto"
-                else parsed.denoise == "on",
-                seed=parsed.seed,
-                floor=parsed.floor,
-            ),
+            trace=trace,
             albedo_gain=parsed.albedo_gain,
             aovs=tuple(name.strip() for name in parsed.aovs.split(",") if name.strip()),
             exr=parsed.exr,

@@ -5,8 +5,7 @@ pixel. Shadows are then as sharp as the lights make them, and reflections as the
 """
 
 import copy
-import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 from relight3d.backends.interface import Rasterizer
 from relight3d.backends.tracing.interface import Tracer
 from relight3d.core.errors import ConfigurationError
-from relight3d.core.surface import interpolate
+from relight3d.core.surface import Proxy, interpolate
 from relight3d.core.types import (
     Asset,
     Cameras,
@@ -28,6 +27,7 @@ from relight3d.core.types import (
 from relight3d.decomposition.gbuffer import Drawn, unit
 from relight3d.decomposition.lit_view import Subject, depth_of
 from relight3d.decomposition.physics import Illumination
+from relight3d.decomposition.trace_options import TraceOptions, required_proxy
 from relight3d.shading.brdf import MIN_COSINE
 from relight3d.shading.denoise import (
     Guides,
@@ -37,7 +37,7 @@ from relight3d.shading.denoise import (
     floored,
     specular_reflectance,
 )
-from relight3d.shading.floor import Floor, catch, floor_pixels
+from relight3d.shading.floor import Caught, Floor, catch, floor_pixels
 from relight3d.shading.montecarlo.estimator import (
     Bounce,
     SampleCounts,
@@ -49,7 +49,6 @@ from relight3d.shading.montecarlo.estimator import (
 from relight3d.shading.montecarlo.lights import EnvironmentSampler, LightSampler
 from relight3d.shading.sampled import LightBySamples, gather_with_noise
 
-SPP_RANGE = (2, 512)
 RAYS_AT_ONCE = 1 << 20
 """Bounds memory: about 200 bytes a ray."""
 SNAP_VOXELS = 3.0
@@ -58,35 +57,6 @@ LIFT_SNAPPED, LIFT_FREE = 0.5, 1.5
 """Voxels above the surface where rays start: of points on the mesh, and of those that are not."""
 OPAQUE = 0.999
 """Nothing behind such a pixel is seen."""
-
-
-@dataclasses.dataclass(frozen=True)
-class TraceOptions:
-    """How light is sampled."""
-
-    spp: int = 32
-    """Rays a pixel, from 2 to 512."""
-    bounces: int = 1
-    """0: what hides the light is black; more: it sends back light itself."""
-    denoise: bool = True
-    """Filter the noise of the samples."""
-    seed: int = 0
-    floor: float | Literal["lowest"] | None = None
-    """Height of a floor that catches shadow and reflection, z in the capture's frame; 'lowest' is
-    that of the asset's lowest point. None: no floor."""
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot be sampled."""
-        low, high = SPP_RANGE
-        if not low <= self.spp <= high:
-            raise ConfigurationError(
-                f"--spp must be 0 (no tracing) or from {low} to {high}, got {self.spp}. Noise "
-                "falls with its square root, and the denoiser takes most of it."
-            )
-        if self.bounces < 0 or self.seed < 0:
-            raise ConfigurationError(
-                f"--bounces and --seed must be >= 0, got {self.bounces} and {self.seed}."
-            )
 
 
 class TracedRelighter:
@@ -202,11 +172,7 @@ class TracedRelighter:
         counts = self._counts()
         if counts is None or not len(points):
             return total
-        some = max(1, RAYS_AT_ONCE // counts.total)
-        parts = [
-            self._sampled(_rows(points, slice(start, start + some)), counts, generator)
-            for start in range(0, len(points), some)
-        ]
+        parts = [self._sampled(some, counts, generator) for some in _portions(points, counts.total)]
         diffuse, specular = (
             LightBySamples.joined([part[kind] for part in parts]) for kind in range(2)
         )
@@ -265,65 +231,36 @@ class TracedRelighter:
         self, drawn: Drawn, center: Float[Tensor, "3"], generator: torch.Generator
     ) -> Float[Tensor, "H W 4"]:
         """What the floor catches, premultiplied, not exposed."""
-        floor = self.floor()
-        wanted = drawn.alpha[..., 0] < OPAQUE
-        pixels = floor_pixels(floor, center, drawn.rays, wanted)
-        layer = torch.zeros(*drawn.alpha.shape[:2], 4).to(drawn.alpha)
-        spp, points = self.options.spp, pixels.points
-        if not len(points):
-            return layer
-        some = max(1, RAYS_AT_ONCE // spp)
-        caught = [
+        assert self.options.floor is not None
+        floor = floor_under(self.proxy, self.options.floor)
+        pixels = floor_pixels(floor, center, drawn.rays, drawn.alpha[..., 0] < OPAQUE)
+        spp, lift = self.options.spp, LIFT_SNAPPED * self.proxy.voxel
+        parts = [
             catch(
-                floor, _rows(points, slice(start, start + some)), self.light, self.lamps,
-                self.tracer.occluded, self.bounce, spp, generator,
-                LIFT_SNAPPED * self.proxy.voxel,
+                floor, some, self.light, self.lamps, self.tracer.occluded, self.bounce, spp,
+                generator, lift,
             )
-            for start in range(0, len(points), some)
+            for some in _portions(pixels.points, spp)
         ]  # fmt: skip
-        names = [field.name for field in dataclasses.fields(caught[0])]
-        found = {name: torch.cat([getattr(part, name) for part in caught]) for name in names}
+        if not parts:
+            return drawn.alpha.new_zeros(*drawn.alpha.shape[:2], 4)
+        caught = Caught.joined(parts)
         if self.options.denoise:
-            like, index = drawn.alpha, pixels.index
-
-            def image(values: Float[Tensor, "P ch"]) -> Float[Tensor, "H W ch"]:
-                flat = values.new_zeros(like.numel(), values.shape[-1])
-                return flat.index_copy(0, index, values).view(*like.shape[:2], -1)
-
-            surface = Guides(
-                image(points.normal), image(pixels.depth), drawn.rays,
-                image(torch.ones_like(pixels.depth)),
-            )  # fmt: skip
-            for name, values in found.items():
-                clean = denoise(image(values.expand(-1, 3)), surface).flatten(0, 1)[index]
-                found[name] = clean[:, : values.shape[1]]
-        over = dataclasses.replace(caught[0], **found).layer(pixels.strength)
-        return layer.flatten(0, 1).index_copy(0, pixels.index, over).view_as(layer)
-
-    def floor(self) -> Floor:
-        """The floor under the proxy, at the height that was asked for."""
-        vertices, asked = self.proxy.mesh.vertices, self.options.floor
-        assert asked is not None
-        low, high = vertices.amin(0), vertices.amax(0)
-        height = float(low[2]) if asked == "lowest" else float(asked)
-        x, y = (0.5 * (low + high))[:2].tolist()
-        return Floor(height, (x, y), float((high - low).norm()) / 2.0)
+            caught = caught.filtered(pixels, drawn.rays)
+        return pixels.image(caught.layer(pixels.strength), drawn.rays)
 
 
-def required_proxy(asset: Asset):
-    """The proxy of an asset.
-
-    Raises:
-        ConfigurationError: It has none, or one without triangles.
-    """
-    if asset.proxy is None or len(asset.proxy.mesh) == 0:
-        raise ConfigurationError(
-            "--spp traces rays against the asset's proxy mesh, and this run has none: it was made "
-            "before there were any, or without. Run `relight3d decompose RUN --overwrite`, or "
-            "leave --spp away for fast shading without it."
-        )
-    return asset.proxy
+def floor_under(proxy: Proxy, height: float | Literal["lowest"]) -> Floor:
+    """A floor at this z, or where the lowest point of the proxy is."""
+    low, high = proxy.mesh.vertices.amin(0), proxy.mesh.vertices.amax(0)
+    x, y = (0.5 * (low + high))[:2].tolist()
+    bottom = float(low[2]) if height == "lowest" else float(height)
+    return Floor(bottom, (x, y), 0.5 * float((high - low).norm()))
 
 
-def _rows(points: SurfacePoints, some: slice) -> SurfacePoints:
-    return SurfacePoints(**{name: values[some] for name, values in vars(points).items()})
+def _portions(points: SurfacePoints, rays_each: int) -> Iterator[SurfacePoints]:
+    """The points, so many at a time that their rays fit into memory."""
+    some = max(1, RAYS_AT_ONCE // rays_each)
+    for start in range(0, len(points), some):
+        chosen = slice(start, start + some)
+        yield SurfacePoints(**{name: values[chosen] for name, values in vars(points).items()})

@@ -25,7 +25,8 @@ from relight3d.core.views import Capture, ViewLight
 from relight3d.decomposition.occlusion import Occlusion
 from relight3d.decomposition.relight import Relighter
 from relight3d.decomposition.splat_colors import display_colors
-from relight3d.decomposition.traced import TracedRelighter, TraceOptions, required_proxy
+from relight3d.decomposition.trace_options import TraceOptions, required_proxy
+from relight3d.decomposition.traced import TracedRelighter
 from relight3d.export.bake import DisplayColor
 
 Maps = dict[str, Float[Tensor, "H W _"]]
@@ -53,6 +54,18 @@ def device_of(rasterize: Rasterizer) -> torch.device:
     """Where the backend computes: gsplat on the GPU, the others on the CPU."""
     on_gpu = rasterize.__module__.endswith("gsplat_cuda")
     return torch.device("cuda" if on_gpu else "cpu")
+
+
+def tracer_of(asset: Asset) -> Tracer:
+    """Rays against the asset's proxy.
+
+    Raises:
+        ConfigurationError: It has none.
+    """
+    mesh = required_proxy(asset).mesh
+    from relight3d.backends.tracing.registry import get_tracer
+
+    return get_tracer(mesh)
 
 
 def lights_vary(capture: Capture) -> bool:
@@ -172,15 +185,12 @@ class Painter:
 
     def _tracing(self, light: Light, gain: Gain, trace: TraceOptions) -> TracedRelighter:
         if (light, trace) not in self._traced:
-            if self._tracer is None:
-                from relight3d.backends.tracing.registry import get_tracer
-
-                self._tracer = get_tracer(required_proxy(self.asset).mesh)
+            tracer = self._tracer = self._tracer or tracer_of(self.asset)
             self._traced = {  # another light's is seldom asked for again, and cheap to make
                 (light, trace): TracedRelighter(
                     self.asset,
                     self._rasterize,
-                    self._tracer,
+                    tracer,
                     light.environment,
                     rotation_rad=light.rotation_rad,
                     points=light.points,

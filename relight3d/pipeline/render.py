@@ -11,7 +11,7 @@ from relight3d.core.photos import cameras_at_one_size, cameras_of
 from relight3d.core.progress import Progress
 from relight3d.core.types import Asset, Cameras
 from relight3d.core.views import Capture, ViewLight
-from relight3d.decomposition.traced import TraceOptions
+from relight3d.decomposition.trace_options import TraceOptions
 from relight3d.files.atomic import atomic_file
 from relight3d.files.pictures import over
 from relight3d.files.video import write_video

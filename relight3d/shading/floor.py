@@ -16,6 +16,7 @@ from relight3d.core.color import luminance
 from relight3d.core.conventions import DIELECTRIC_F0
 from relight3d.core.errors import ConfigurationError
 from relight3d.shading.brdf import MIN_COSINE, schlick_weight, smith_visibility
+from relight3d.shading.denoise import Guides, denoise
 from relight3d.shading.montecarlo.delta import DeltaLight, delta_light
 from relight3d.shading.montecarlo.estimator import (
     Bounce,
@@ -71,6 +72,14 @@ class FloorPixels:
     strength: Float[Tensor, "P 1"]
     """1 near the object, 0 where the floor has faded out."""
 
+    def image(
+        self, values: Float[Tensor, "P ch"], like: Float[Tensor, "H W _"]
+    ) -> Float[Tensor, "H W ch"]:
+        """Values at these pixels of a picture that is 0 elsewhere."""
+        height, width = like.shape[:2]
+        flat = values.new_zeros(height * width, values.shape[-1])
+        return flat.index_copy(0, self.index, values).view(height, width, -1)
+
 
 @dataclasses.dataclass(frozen=True)
 class Caught:
@@ -82,6 +91,25 @@ class Caught:
     """Radiance of the object in the floor."""
     hidden: Float[Tensor, "P 1"]
     """Share of the backdrop that the mirrored object hides, in [0, 1]."""
+
+    @classmethod
+    def joined(cls, parts: Sequence["Caught"]) -> "Caught":
+        """Of all parts' points."""
+        names = [field.name for field in dataclasses.fields(cls)]
+        return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
+
+    def filtered(self, pixels: FloorPixels, rays: Float[Tensor, "H W 3"]) -> "Caught":
+        """Without the noise of its samples; the pixels and rays of `floor_pixels`."""
+        one = torch.ones_like(pixels.depth)
+        normal, depth, seen = (
+            pixels.image(values, rays) for values in (pixels.points.normal, pixels.depth, one)
+        )
+        surface, clean = Guides(normal, depth, rays, seen), {}
+        for name, values in vars(self).items():
+            picture = pixels.image(values.expand(-1, 3), rays)
+            found = denoise(picture, surface).flatten(0, 1)[pixels.index]
+            clean[name] = found[:, : values.shape[1]]
+        return Caught(**clean)
 
     def layer(self, strength: Float[Tensor, "P 1"]) -> Float[Tensor, "P 4"]:
         """Premultiplied linear RGBA.
