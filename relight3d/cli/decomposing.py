@@ -8,6 +8,8 @@ import tyro
 
 from relight3d.cli.parsing import first_positional, parse
 from relight3d.decomposition.config import DecompositionConfig
+from relight3d.decomposition.inverse.config import InverseConfig
+from relight3d.decomposition.proxy.config import ProxyConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +23,11 @@ class DecomposeArguments:
     checkpoint_seconds: float = 20.0
     """How often to save; no more than this is lost when the power fails."""
     decomposition: DecompositionConfig = dataclasses.field(default_factory=DecompositionConfig)
-    """Defaults shown are those of the run."""
+    """Distillation. Defaults shown are those of the run."""
+    proxy: ProxyConfig = dataclasses.field(default_factory=ProxyConfig)
+    """The mesh that rays are traced against."""
+    inverse: InverseConfig = dataclasses.field(default_factory=InverseConfig)
+    """Refinement by traced rays, if it has steps."""
 
 
 def run_decompose(arguments: list[str]) -> None:
@@ -31,17 +37,17 @@ def run_decompose(arguments: list[str]) -> None:
     if folder is not None:
         from relight3d.pipeline.run_settings import stored_config
 
-        defaults["decomposition"] = stored_config(Path(folder)).decomposition
+        stored = stored_config(Path(folder))
+        defaults = {name: getattr(stored, name) for name in ("decomposition", "proxy", "inverse")}
     parsed = parse("decompose", DecomposeArguments, arguments, defaults)
 
     from relight3d.pipeline.loop import Cadence
     from relight3d.pipeline.signals import Interrupted
-    from relight3d.pipeline.train import decompose_run
+    from relight3d.pipeline.train import LaterStages, decompose_run
 
+    later = LaterStages(parsed.decomposition, parsed.proxy, parsed.inverse)
     try:
-        run = decompose_run(
-            parsed.run, parsed.decomposition, parsed.overwrite, Cadence(parsed.checkpoint_seconds)
-        )
+        run = decompose_run(parsed.run, later, parsed.overwrite, Cadence(parsed.checkpoint_seconds))
     except Interrupted as stopped:
         again = shlex.join(
             ["relight3d", "decompose", *(a for a in arguments if a != "--overwrite")]

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from relight3d.decomposition.gbuffer import Drawn
-from relight3d.decomposition.traced_surface import depth_of
+from relight3d.decomposition.lit_view import depth_of
 from relight3d.shading.brdf import MIN_COSINE
 from relight3d.shading.denoise import (
     Guides,

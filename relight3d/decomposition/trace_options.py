@@ -45,7 +45,7 @@ def required_proxy(asset: Asset) -> Proxy:
     Raises:
         ConfigurationError: It has none, or one without triangles.
     """
-    if asset.proxy is None or len(asset.proxy.mesh) == 0:
+    if asset.proxy is None or len(asset.proxy.mesh) == 0 or asset.proxy.materials is None:
         raise ConfigurationError(
             "--spp traces rays against the asset's proxy mesh, and this run has none: it was made "
             "before there were any, or without. Run `relight3d decompose RUN --overwrite`, or "

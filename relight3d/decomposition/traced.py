@@ -5,6 +5,7 @@ pixel. Shadows are then as sharp as the lights make them, and reflections as the
 """
 
 import copy
+import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -15,7 +16,7 @@ from torch import Tensor
 from relight3d.backends.interface import Rasterizer
 from relight3d.backends.tracing.interface import Tracer
 from relight3d.core.errors import ConfigurationError
-from relight3d.core.surface import Proxy, interpolate
+from relight3d.core.surface import Proxy
 from relight3d.core.types import (
     Asset,
     Cameras,
@@ -24,19 +25,12 @@ from relight3d.core.types import (
     LobeLight,
     PointLight,
 )
-from relight3d.decomposition.gbuffer import Drawn, unit
-from relight3d.decomposition.lit_view import Subject, depth_of
+from relight3d.decomposition.filtered_light import filtered
+from relight3d.decomposition.gbuffer import Drawn
+from relight3d.decomposition.lit_view import Subject
 from relight3d.decomposition.physics import Illumination
 from relight3d.decomposition.trace_options import TraceOptions, required_proxy
-from relight3d.shading.brdf import MIN_COSINE
-from relight3d.shading.denoise import (
-    Guides,
-    demodulate,
-    denoise,
-    diffuse_reflectance,
-    floored,
-    specular_reflectance,
-)
+from relight3d.decomposition.traced_surface import LIFT_SNAPPED, surface_points
 from relight3d.shading.floor import Caught, Floor, catch, floor_pixels
 from relight3d.shading.montecarlo.estimator import (
     Bounce,
@@ -47,14 +41,19 @@ from relight3d.shading.montecarlo.estimator import (
     shade_delta,
 )
 from relight3d.shading.montecarlo.lights import EnvironmentSampler, LightSampler
+from relight3d.shading.radiosity import (
+    SurfaceGlow,
+    SurfaceLinks,
+    direct_irradiance,
+    leaving_radiance,
+    link,
+    whole_reflectance,
+)
 from relight3d.shading.sampled import LightBySamples, gather_with_noise
 
 RAYS_AT_ONCE = 1 << 20
 """Bounds memory: about 200 bytes a ray."""
-SNAP_VOXELS = 3.0
-"""Splats this near to the mesh are taken to be on it."""
-LIFT_SNAPPED, LIFT_FREE = 0.5, 1.5
-"""Voxels above the surface where rays start: of points on the mesh, and of those that are not."""
+LINK_SEED = 0
 OPAQUE = 0.999
 """Nothing behind such a pixel is seen."""
 
@@ -74,7 +73,7 @@ class TracedRelighter:
         directional: Sequence[DirectionalLight] = (),
         lobes: Sequence[LobeLight] = (),
         options: TraceOptions | None = None,
-        bounce: Bounce | None = None,
+        links: SurfaceLinks | None = None,
     ) -> None:
         """Take what to draw, and under what.
 
@@ -88,8 +87,7 @@ class TracedRelighter:
             directional: Parallel lights, in the capture's frame.
             lobes: Soft lights, in the capture's frame.
             options: How it is sampled.
-            bounce: Radiance that comes back along rays (origins, directions) which hit the mesh,
-                under these lights; None: the mesh is black.
+            links: Of the proxy, from another light's `links`, to save tracing them.
 
         Raises:
             ConfigurationError: The asset has no materials or no proxy, or there is no light.
@@ -102,7 +100,12 @@ class TracedRelighter:
             raise ConfigurationError(
                 "Relighting needs an environment, or at least one point light, sun or soft light."
             )
-        self.bounce = bounce if self.options.bounces else None
+        self._gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+        self._direct: Tensor | None = None
+        self._glow: SurfaceGlow | None = None
+        self.links = links
+        if links is None and self.options.bounces:
+            self.links = link(self.proxy, tracer.hit, torch.Generator().manual_seed(LINK_SEED))
         self.light: LightSampler | None = None
         if environment is not None or lobes:
             device, sampler = asset.splats.means.device, None
@@ -114,6 +117,7 @@ class TracedRelighter:
         """The same lights on another albedo."""
         other = copy.copy(self)
         other.subject = self.subject.with_gain(albedo_gain)
+        other._gain, other._glow = albedo_gain, None
         return other
 
     @torch.no_grad()
@@ -127,7 +131,7 @@ class TracedRelighter:
         cameras = cameras[index : index + 1]
         drawn = self.subject.draw(cameras, self.subject.normals(cameras), Illumination())
         generator = torch.Generator().manual_seed(self.options.seed)
-        points = self._surface(drawn, cameras.centers[0])
+        points = surface_points(drawn, cameras.centers[0], self.proxy, self.tracer)
         maps = self.subject.maps(drawn, self._radiance(drawn, points, generator))
         if self.options.floor is not None:
             layer = self._floor(drawn, cameras.centers[0], generator)
@@ -135,33 +139,6 @@ class TracedRelighter:
             maps["rgb"] = maps["rgb"] + free * layer[..., :3] * self.subject.asset.exposure
             maps["rgb_alpha"] = maps["alpha"] + free * layer[..., 3:]
         return maps
-
-    def _surface(self, drawn: Drawn, center: Float[Tensor, "3"]) -> SurfacePoints:
-        """The covered pixels, lifted off the surface that is traced."""
-        view = drawn.view_directions()
-        seen = center + drawn.pick(depth_of(drawn)) * drawn.pick(drawn.rays)
-        normal = unit(drawn.at_covered("normal"), 1e-6)
-        planes = unit(drawn.at_covered("plane_normal"), 1e-6)
-        mesh, voxel = self.proxy.mesh, self.proxy.voxel
-        along = (seen - center).norm(dim=-1)
-        hits = self.tracer.hit(center.expand_as(view).contiguous(), -view.contiguous())
-        on_mesh = (hits.triangle >= 0) & ((hits.distance - along).abs() < SNAP_VOXELS * voxel)
-        index = on_mesh.nonzero()[:, 0]
-        weights = hits.triangle[index], hits.barycentrics[index]
-        smooth = interpolate(self.proxy.normals.to(view), mesh.faces, *weights)
-        smooth = unit(torch.where((smooth * view[index]).sum(-1, True) < 0, -smooth, smooth), 1e-6)
-        geometric = planes.index_copy(0, index, smooth)
-        distance = torch.where(on_mesh, hits.distance, along)[:, None]
-        lift = voxel * torch.where(on_mesh, LIFT_SNAPPED, LIFT_FREE)[:, None]
-        return SurfacePoints(
-            position=center - distance * view + lift * geometric,
-            normal=normal,
-            geometric_normal=geometric,
-            view=view,
-            albedo=drawn.at_covered("albedo").clamp(0.0, 1.0),
-            roughness=drawn.at_covered("roughness").clamp(0.0, 1.0),
-            metallic=drawn.at_covered("metallic").clamp(0.0, 1.0),
-        )
 
     def _radiance(
         self, drawn: Drawn, points: SurfacePoints, generator: torch.Generator
@@ -178,17 +155,7 @@ class TracedRelighter:
         )
         if not self.options.denoise:
             return total + diffuse.radiance + specular.radiance
-        n_dot_v = (points.normal * points.view).sum(-1, keepdim=True).clamp_min(MIN_COSINE)
-        material = points.albedo, points.metallic
-        reflectances = (
-            diffuse_reflectance(*material),
-            specular_reflectance(*material, points.roughness, n_dot_v),
-        )
-        for sampled, reflectance, rough in zip(
-            (diffuse, specular), reflectances, (None, points.roughness), strict=True
-        ):
-            total = total + self._filtered(drawn, points, sampled, reflectance, rough)
-        return total
+        return total + filtered(drawn, points, diffuse, specular, self.options.spp)
 
     def _sampled(
         self, points: SurfacePoints, counts: SampleCounts, generator: torch.Generator
@@ -204,28 +171,25 @@ class TracedRelighter:
             return SampleCounts(spp - spp // 2, spp // 2, 0) if self.bounce else None
         return SampleCounts(spp - spp // 2 - max(1, spp // 4), max(1, spp // 4), spp // 2)
 
-    def _filtered(
-        self,
-        drawn: Drawn,
-        points: SurfacePoints,
-        sampled: LightBySamples,
-        reflectance: Float[Tensor, "P 3"],
-        roughness: Float[Tensor, "P 1"] | None,
-    ) -> Float[Tensor, "P 3"]:
-        guides = Guides(
-            normal=drawn.spread(points.normal, drawn.alpha),
-            depth=depth_of(drawn),
-            rays=drawn.rays,
-            coverage=drawn.spread(drawn.coverage, drawn.alpha),
-            roughness=None if roughness is None else drawn.spread(roughness, drawn.alpha),
-        )
-        light = demodulate(sampled.radiance, reflectance)
-        brightness = (sampled.difference / floored(reflectance)).mean(-1, keepdim=True)
-        variance = None
-        if self.options.spp >= 8:  # the halves of fewer samples tell less than neighbours do
-            variance = drawn.spread(brightness.square(), drawn.alpha)
-        clean = denoise(drawn.spread(light, drawn.alpha), guides, variance)
-        return drawn.pick(clean) * floored(reflectance)
+    @property
+    def bounce(self) -> Bounce | None:
+        """What the mesh sends back along rays that hit it, under these lights."""
+        if not self.options.bounces:
+            return None
+        if self._glow is None:
+            links, found = self.links, self.proxy.materials
+            assert links is not None and found is not None
+            if self._direct is None:
+                self._direct = direct_irradiance(
+                    links, self.light, self.lamps, self.tracer.occluded,
+                    torch.Generator().manual_seed(self.options.seed),
+                )  # fmt: skip
+            gain = found.albedo_linear.new_tensor(self._gain)
+            albedo = (found.albedo_linear * gain).clamp(0.0, 1.0)
+            reflectance = whole_reflectance(dataclasses.replace(found, albedo_linear=albedo))
+            leaving = leaving_radiance(links, self._direct, reflectance, self.options.bounces)
+            self._glow = SurfaceGlow(self.proxy, self.tracer.hit, leaving)
+        return self._glow
 
     def _floor(
         self, drawn: Drawn, center: Float[Tensor, "3"], generator: torch.Generator

@@ -1,19 +1,19 @@
 """The surface behind a view's pixels as rays meet it: splats say how it looks, the mesh where."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from relight3d.backends.tracing.interface import Tracer
-from relight3d.core.planes import plane_depth
 from relight3d.core.surface import Proxy, interpolate
 from relight3d.decomposition.gbuffer import Drawn, unit
+from relight3d.decomposition.lit_view import depth_of
 from relight3d.shading.montecarlo.estimator import SurfacePoints
 
 SNAP_VOXELS = 3.0
-"""Splats this near to the mesh are taken to be on it."""
+"""Splats this far before the mesh are on their own; nearer, or behind it, they are on it."""
 LIFT_SNAPPED, LIFT_FREE = 0.5, 1.5
 """Voxels above the surface where rays start: of points on the mesh, and of those that are not."""
 
@@ -56,15 +56,20 @@ def surface_points(
 
 @torch.no_grad()
 def place(
-    drawn: Drawn, center: Tensor, proxy: Proxy, tracer: Tracer, view: Tensor, chosen
+    drawn: Drawn,
+    center: Float[Tensor, "3"],
+    proxy: Proxy,
+    tracer: Tracer,
+    view: Float[Tensor, "P 3"],
+    chosen: Callable[[Float[Tensor, "C ch"]], Float[Tensor, "P ch"]],
 ) -> tuple[Float[Tensor, "P 3"], Float[Tensor, "P 3"]]:
     """Where rays start, and the geometric normal there, on the viewer's side."""
     depth = chosen(drawn.pick(depth_of(drawn)))
     along = (depth * chosen(drawn.pick(drawn.rays))).norm(dim=-1)
     planes = unit(chosen(drawn.at_covered("plane_normal")), 1e-6)
     hits = tracer.hit(center.expand_as(view).contiguous(), -view.contiguous())
-    near = (hits.distance - along).abs() < SNAP_VOXELS * proxy.voxel
-    on_mesh = (hits.triangle >= 0) & near
+    # At outlines depth is a mean of near and far, which may lie inside the body: not free.
+    on_mesh = (hits.triangle >= 0) & (along > hits.distance - SNAP_VOXELS * proxy.voxel)
     index = on_mesh.nonzero()[:, 0]
     weights = hits.triangle[index].long(), hits.barycentrics[index].to(view)
     smooth = interpolate(proxy.normals.to(view), proxy.mesh.faces, *weights)
@@ -73,10 +78,3 @@ def place(
     distance = torch.where(on_mesh, hits.distance.to(along), along)[:, None]
     lift = proxy.voxel * torch.where(on_mesh, LIFT_SNAPPED, LIFT_FREE)[:, None]
     return center - distance * view + lift * geometric, geometric
-
-
-def depth_of(drawn: Drawn) -> Float[Tensor, "H W 1"]:
-    """Camera z of the blended planes; 0 where nothing was drawn."""
-    maps: Mapping[str, Tensor] = drawn.maps
-    depth = plane_depth(maps["plane_normal"], maps["plane_distance"], drawn.rays)
-    return depth.clamp_min(0.0) * (drawn.alpha > 0)

@@ -6,6 +6,8 @@ from typing import Literal
 from relight3d.core.errors import ConfigurationError
 from relight3d.core.settings import require_window
 from relight3d.decomposition.config import DecompositionConfig
+from relight3d.decomposition.inverse.config import InverseConfig
+from relight3d.decomposition.proxy.config import ProxyConfig
 from relight3d.field.config import FieldConfig
 
 BackendName = Literal["auto", "reference", "cpu", "gsplat"]
@@ -29,9 +31,19 @@ class TrainConfig:
     """First stage: the radiance of the photos."""
     decomposition: DecompositionConfig = dataclasses.field(default_factory=DecompositionConfig)
     """Second stage: materials and light."""
+    proxy: ProxyConfig = dataclasses.field(default_factory=ProxyConfig)
+    """The mesh that rays are traced against, and that leaves as .glb."""
+    inverse: InverseConfig = dataclasses.field(default_factory=InverseConfig)
+    """Third stage, if it has steps: materials and light refined by traced rays."""
 
     def __post_init__(self) -> None:
         """Refuse the impossible before any work is done."""
         if not 0 <= self.seed < 2**31:
             raise ConfigurationError(f"seed must be in [0, 2^31), got {self.seed}.")
+        if self.inverse.environment_height < self.decomposition.environment_height:
+            raise ConfigurationError(
+                "inverse.environment_height must not be less than decomposition.environment_height "
+                f"({self.decomposition.environment_height}), got "
+                f"{self.inverse.environment_height}: what was found would be lost."
+            )
         require_window(self.photo_px, "photo_px")

@@ -28,6 +28,7 @@ from relight3d.decomposition.splat_colors import display_colors
 from relight3d.decomposition.trace_options import TraceOptions, required_proxy
 from relight3d.decomposition.traced import TracedRelighter
 from relight3d.export.bake import DisplayColor
+from relight3d.shading.radiosity import SurfaceLinks
 
 Maps = dict[str, Float[Tensor, "H W _"]]
 """AOV name -> straight (not premultiplied) values of one view, linear, plus 'alpha'."""
@@ -90,6 +91,7 @@ class Painter:
         self._prepared: dict[Light, Relighter] = {}
         self._traced: dict[tuple[Light, TraceOptions], TracedRelighter] = {}
         self._tracer: Tracer | None = None
+        self._links: SurfaceLinks | None = None
         self._own_lights: dict[ViewLight, Light] = {}
 
     def radiance(self, cameras: Cameras) -> Maps:
@@ -197,8 +199,10 @@ class Painter:
                     directional=light.directional,
                     lobes=light.lobes,
                     options=trace,
+                    links=self._links,
                 )
             }
+            self._links = self._traced[light, trace].links or self._links
         traced = self._traced[light, trace]
         return traced if gain == NO_GAIN else traced.with_gain(gain)
 

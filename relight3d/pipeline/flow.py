@@ -2,16 +2,20 @@
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 from relight3d.backends.interface import Rasterizer
+from relight3d.core.errors import SurfaceError
 from relight3d.core.job import Job
 from relight3d.core.photos import Photo
 from relight3d.core.types import Asset
 from relight3d.core.views import Capture
+from relight3d.decomposition.fit import Decompose
+from relight3d.decomposition.proxy.vertex_weights import with_materials
 from relight3d.files.environment import write_environment
 from relight3d.pipeline import stages
 from relight3d.pipeline.asset_file import save_asset
@@ -20,7 +24,7 @@ from relight3d.pipeline.loop import Cadence, run_job
 from relight3d.pipeline.machine import describe_machine, peak_memory_mb, reset_peak_memory
 from relight3d.pipeline.review import frames_of, write_metrics, write_report
 from relight3d.pipeline.run_folder import RunFolder
-from relight3d.pipeline.run_settings import fit_settings
+from relight3d.pipeline.run_settings import decompose_settings, fit_settings
 from relight3d.pipeline.signals import StopRequest, stop_request
 
 
@@ -50,14 +54,33 @@ class Flow:
             if last_stage == "decompose":
                 parts = stages.decompose_job(fit, photos, self.config, self.rasterize)
                 del fit  # its moments are no longer needed
-                self._finish(parts, self.settings, stop)
-                asset = parts.asset()
+                self._finish(parts, decompose_settings(self.settings), stop)
+                asset = self._traced(parts, stop)
         save_asset(self.run.asset_path, asset)
         for name, light in asset.environments.items():
             write_environment(self.run.environments_path / f"{name}.hdr", light)
         if review:
             self._review(asset)
         self.run.update_record({"status": "finished", "last_stage": last_stage})
+
+    def _traced(self, parts: Decompose, stop: StopRequest) -> Asset:
+        """What distillation found on its proxy mesh, refined by traced rays if that is wanted."""
+        asset = parts.asset()
+        try:
+            with self._timed("proxy"):
+                proxy = stages.proxy_of(asset.splats, self.photos, self.config, self.rasterize)
+        except SurfaceError as error:
+            if self.config.inverse.steps:
+                raise
+            warnings.warn(f"{error} The asset has no proxy mesh.", stacklevel=2)
+            return asset
+        if self.config.inverse.steps:
+            job = stages.inverse_job(parts, proxy, self.config, self.rasterize)
+            self._finish(job, self.settings, stop)
+            asset = job.asset()
+        assert asset.materials is not None
+        proxy = with_materials(proxy, asset.materials, asset.splats.gaussians())
+        return dataclasses.replace(asset, proxy=proxy)
 
     def _finish(self, job: Job, settings: dict[str, Any], stop: StopRequest) -> None:
         """Bring a stage to its end and note what it took."""

@@ -30,7 +30,14 @@ def run_settings(
 
 def fit_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """The part that the first stage depends on."""
-    return {name: value for name, value in settings.items() if name != "decomposition"}
+    later = ("decomposition", "proxy", "inverse")
+    return {name: value for name, value in settings.items() if name not in later}
+
+
+def decompose_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The part that the second stage depends on."""
+    later = ("proxy", "inverse")
+    return {name: value for name, value in settings.items() if name not in later}
 
 
 def stored_config(run: Path) -> TrainConfig:

@@ -4,12 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from relight3d.backends.interface import Rasterizer
+from relight3d.backends.tracing.registry import get_tracer
 from relight3d.core.job import step_generator
-from relight3d.core.photos import Photo, cameras_at_one_size
+from relight3d.core.photos import Photo, cameras_at_one_size, cameras_of
+from relight3d.core.surface import Proxy
 from relight3d.core.transform import transform_splats
 from relight3d.core.types import Splats
 from relight3d.core.views import Capture
 from relight3d.decomposition.fit import Decompose
+from relight3d.decomposition.inverse.fit import InverseRendering
+from relight3d.decomposition.proxy.build import build_proxy
 from relight3d.decomposition.scope import Scope
 from relight3d.export.ply import read_ply
 from relight3d.field.splats.fit import SplatFit
@@ -66,6 +70,38 @@ def decompose_job(
         seed=config.seed,
         scope=_scope(photos),
         exposures=None if exposures is None else exposures.detach().clone(),
+        device=device_of(rasterize),
+    )
+
+
+def proxy_of(
+    splats: Splats, photos: Sequence[Photo], config: TrainConfig, rasterize: Rasterizer
+) -> Proxy:
+    """The surface of fitted splats, without materials.
+
+    Raises:
+        SurfaceError: They show none.
+    """
+    device = device_of(rasterize)
+    cameras = [cameras_of([photo.view]).to(device) for photo in photos]
+    return build_proxy(
+        splats, cameras, rasterize=rasterize, scope=_scope(photos), config=config.proxy
+    )
+
+
+def inverse_job(
+    distilled: Decompose, proxy: Proxy, config: TrainConfig, rasterize: Rasterizer
+) -> InverseRendering:
+    """The third stage: the same by traced rays, from a finished second one."""
+    return InverseRendering(
+        distilled.photos,
+        distilled.asset(),
+        proxy,
+        config.inverse,
+        rasterize=rasterize,
+        tracer=get_tracer(proxy.mesh),
+        seed=config.seed,
+        exposures=distilled.exposures,
         device=device_of(rasterize),
     )
 

@@ -9,13 +9,20 @@ from relight3d.backends.registry import get_rasterizer
 from relight3d.core.errors import CheckpointError
 from relight3d.core.views import Capture
 from relight3d.decomposition.config import DecompositionConfig
+from relight3d.decomposition.inverse.config import InverseConfig
+from relight3d.decomposition.proxy.config import ProxyConfig
 from relight3d.files.environment import read_environment
 from relight3d.pipeline.config import TrainConfig
 from relight3d.pipeline.flow import Flow
 from relight3d.pipeline.loop import Cadence, check_continues
 from relight3d.pipeline.machine import installed_versions, prepare_torch
 from relight3d.pipeline.run_folder import Mode, RunFolder, hold_run, open_run, remove, write_json
-from relight3d.pipeline.run_settings import origin_of, run_settings, stored_config
+from relight3d.pipeline.run_settings import (
+    decompose_settings,
+    origin_of,
+    run_settings,
+    stored_config,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,10 +76,17 @@ def check_lights(capture: Capture) -> None:
         read_environment(path)
 
 
-def decompose_run(
-    path: Path, config: DecompositionConfig, overwrite: bool, cadence: Cadence
-) -> RunFolder:
-    """The second stage alone, in a run whose first is done.
+@dataclasses.dataclass(frozen=True)
+class LaterStages:
+    """Settings of what follows the fit."""
+
+    decomposition: DecompositionConfig
+    proxy: ProxyConfig
+    inverse: InverseConfig
+
+
+def decompose_run(path: Path, later: LaterStages, overwrite: bool, cadence: Cadence) -> RunFolder:
+    """All stages after the first, in a run where that is done.
 
     Raises:
         CheckpointError: Not a run; its first stage is not done; or it has a decomposition made
@@ -80,7 +94,7 @@ def decompose_run(
     """
     prepare_torch()
     with hold_run(path) as run:
-        train_config = dataclasses.replace(stored_config(path), decomposition=config)
+        train_config = dataclasses.replace(stored_config(path), **vars(later))
         origin = origin_of(run)
         if not run.read_record().get("stages", {}).get("fit"):
             raise CheckpointError(
@@ -91,8 +105,10 @@ def decompose_run(
         settings = run_settings(train_config, capture, origin.hold_out, origin.start)
         photos = capture_room.load_photos(capture.split("train"), train_config.photo_px)
         if overwrite:
-            remove(run.checkpoint_path("decompose"))
-        check_continues(run.checkpoint_path("decompose"), settings)
+            for stage in ("decompose", "inverse"):
+                remove(run.checkpoint_path(stage))
+        check_continues(run.checkpoint_path("decompose"), decompose_settings(settings))
+        check_continues(run.checkpoint_path("inverse"), settings)
         write_json(run.config_path, {**run.read_config(), "settings": settings})
         rasterize = get_rasterizer(train_config.backend)
         flow = Flow(run, capture, photos, train_config, settings, rasterize, cadence)

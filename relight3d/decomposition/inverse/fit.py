@@ -39,8 +39,8 @@ from relight3d.decomposition.gbuffer import (
     in_planes,
     some_gaussians,
 )
-from relight3d.decomposition.inverse.config import InverseConfig
 from relight3d.decomposition.inverse import consistency, objective
+from relight3d.decomposition.inverse.config import InverseConfig
 from relight3d.decomposition.inverse.indirect import SurfaceLight
 from relight3d.decomposition.inverse.shading import (
     PhotoLight,

@@ -6,7 +6,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from relight3d.core.types import Materials
 from relight3d.decomposition.gbuffer import Drawn, join_planes
 from relight3d.decomposition.inverse.config import InverseConfig
 from relight3d.decomposition.lighting import PREFIX
