@@ -5,6 +5,7 @@ every machine has a fast tracer. Shape letters: V vertices, F triangles, R rays.
 """
 
 import dataclasses
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -23,6 +24,7 @@ class Mesh:
         """Number of triangles."""
         return self.faces.shape[0]
 
+    @cached_property
     def face_normals(self) -> Float[Tensor, "F 3"]:
         """Unit normals of the triangles, outward; 0 for triangles without area."""
         a, b, c = self.vertices[self.faces].unbind(1)

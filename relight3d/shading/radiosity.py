@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from relight3d.core.surface import Proxy, SurfaceMaterials, interpolate
+from relight3d.core.types import Materials
 from relight3d.shading.denoise import diffuse_reflectance, specular_reflectance
 from relight3d.shading.montecarlo.delta import DeltaLight, delta_light
 from relight3d.shading.montecarlo.estimator import Occluded
@@ -105,7 +106,7 @@ def link(
     flat = directions.flatten(0, 1)
     found = hit(origins.repeat_interleave(count, 0), flat)
     struck = found.triangle >= 0
-    facing = (mesh.face_normals()[found.triangle.clamp_min(0)] * flat).sum(-1) < 0
+    facing = (mesh.face_normals[found.triangle.clamp_min(0)] * flat).sum(-1) < 0
     index = (struck & facing).nonzero()[:, 0]
     return SurfaceLinks(
         proxy=proxy,
@@ -174,8 +175,11 @@ def lamp_irradiance(
     return total
 
 
-def whole_reflectance(materials: SurfaceMaterials) -> Float[Tensor, "V 3"]:
-    """Share of the light on a surface that leaves it again, whichever way. In [0, 0.98]."""
+def whole_reflectance(materials: SurfaceMaterials | Materials) -> Float[Tensor, "V 3"]:
+    """Share of the light on a surface that leaves it again, whichever way. In [0, 0.98].
+
+    Differentiable.
+    """
     parts = materials.albedo_linear, materials.metallic
     cosine = torch.full_like(materials.roughness, MEAN_COSINE)
     specular = specular_reflectance(*parts, materials.roughness, cosine)
@@ -217,7 +221,7 @@ class SurfaceGlow:
         mesh = self.proxy.mesh
         with torch.no_grad():
             found = self.hit(origins, directions)
-            outside = mesh.face_normals()[found.triangle.clamp_min(0)] * directions
+            outside = mesh.face_normals[found.triangle.clamp_min(0)] * directions
             index = ((found.triangle >= 0) & (outside.sum(-1) < 0)).nonzero()[:, 0]
             triangle, weights = found.triangle[index].long(), found.barycentrics[index]
         seen = interpolate(self.leaving, mesh.faces, triangle, weights.to(self.leaving))

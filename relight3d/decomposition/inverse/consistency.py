@@ -11,9 +11,7 @@ from torch import Tensor
 from relight3d.core import sh
 from relight3d.core.color import srgb_from_linear
 from relight3d.core.radiance import radiance_srgb
-from relight3d.core.surface import Proxy
 from relight3d.core.types import Gaussians, Materials, Splats
-from relight3d.decomposition.proxy.vertex_weights import lifted
 from relight3d.shading.montecarlo.estimator import SurfacePoints
 
 OPAQUE = 0.5
@@ -38,13 +36,15 @@ def chosen_splats(
 
 def splat_points(
     materials: Materials,
-    gaussians: Gaussians,
+    places: tuple[Float[Tensor, "N 3"], Float[Tensor, "N 3"]],
     rows: Int[Tensor, " m"],
     center: Float[Tensor, "3"],
-    proxy: Proxy,
 ) -> SurfacePoints:
-    """Splats as points that light falls on, seen from `center`. Differentiable in materials."""
-    position, geometric = lifted(gaussians.means[rows], proxy)
+    """Splats as points that light falls on, seen from `center`. Differentiable in materials.
+
+    `places` are those of `proxy.vertex_weights.lifted`, of all splats.
+    """
+    position, geometric = places[0][rows], places[1][rows]
     return SurfacePoints(
         position=position,
         normal=materials.normals[rows],

@@ -49,7 +49,7 @@ from relight3d.decomposition.inverse.shading import (
     shade_points,
 )
 from relight3d.decomposition.physics import Illumination, channels_of
-from relight3d.decomposition.proxy.vertex_weights import vertex_weights
+from relight3d.decomposition.proxy.vertex_weights import lifted, vertex_weights
 from relight3d.decomposition.sides import surface_weight
 from relight3d.decomposition.traced_surface import surface_points
 from relight3d.shading.environment import EnvironmentParameters
@@ -113,6 +113,7 @@ class InverseRendering(PhotoDescent):
             (contributions(rasterize, self.gaussians, camera) > MIN_CONTRIBUTION_PX).nonzero()[:, 0]
             for camera in self.cameras
         ]
+        self.places = lifted(self.gaussians.means, proxy)
         self._field_is_light = len({photo.view.light for photo in photos}) == 1
         self.surface_light: SurfaceLight | None = None
         if config.indirect and config.occlusion:
@@ -226,7 +227,7 @@ class InverseRendering(PhotoDescent):
         )  # fmt: skip
         if not len(rows):
             return {}
-        points = consistency.splat_points(materials, self.gaussians, rows, center, self.proxy)
+        points = consistency.splat_points(materials, self.places, rows, center)
         rays = config.rays_at(self.steps_done)
         parts = shade_points(points, view.light, rays, self._occluded, view.generator)
         error = consistency.disagreement(parts[0] + parts[1], self.splats, rows, center)

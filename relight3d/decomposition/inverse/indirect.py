@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from math import pi
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from relight3d.backends.tracing.interface import Tracer
-from relight3d.core.surface import Proxy, SurfaceMaterials
+from relight3d.core.surface import Proxy
 from relight3d.core.types import Materials, PointLight
 from relight3d.decomposition.proxy.vertex_weights import VertexWeights
 from relight3d.shading.montecarlo.lights import Light
@@ -52,12 +50,13 @@ class SurfaceLight:
             trust_field: Whether the field shows the only light there is.
             seen_views: By how many photos a vertex must be seen for the field to be believed.
         """
-        self.proxy, self._weights, self._tracer = proxy, weights, tracer
+        self.proxy, self._tracer = proxy, tracer
         believed = torch.zeros_like(proxy.views)
         if trust_field:
             believed = (proxy.views / max(1, seen_views)).clamp(0.0, 1.0)
         self._believed = believed
         self._lit = (believed[:, 0] < 1.0).nonzero()[:, 0]
+        self._rows = VertexWeights(weights.indices[self._lit], weights.weights[self._lit])
         self._links: SurfaceLinks | None = None
         if len(self._lit):
             self._links = link(proxy, tracer.hit, generator, LINKS, self._lit)
@@ -72,18 +71,8 @@ class SurfaceLight:
             irradiance = lamp_irradiance(self._links, lamps, self._tracer.occluded)
             if light is not None:
                 irradiance = irradiance + self._links.sky(light)
-            reflected = self._reflectance(materials) * irradiance / pi
+            reflected = self._rows.gather(whole_reflectance(materials)) * irradiance / pi
             share = self._believed[self._lit]
             mixed = torch.lerp(reflected, leaving[self._lit], share)
             leaving = leaving.index_copy(0, self._lit, mixed)
         return SurfaceGlow(self.proxy, self._tracer.hit, leaving)
-
-    def _reflectance(self, materials: Materials) -> Float[Tensor, "v 3"]:
-        rows = VertexWeights(self._weights.indices[self._lit], self._weights.weights[self._lit])
-        return whole_reflectance(
-            SurfaceMaterials(
-                rows.gather(materials.albedo_linear),
-                rows.gather(materials.roughness),
-                rows.gather(materials.metallic),
-            )
-        )
