@@ -8,6 +8,7 @@ import tyro
 
 from relight3d.cli.parsing import parse
 from relight3d.core.errors import ConfigurationError
+from relight3d.core.settings import require_spp
 from relight3d.pipeline.config import BackendName
 
 
@@ -40,11 +41,15 @@ class EvalArguments:
     """Say what every protocol does, and stop."""
     backend: BackendName = "auto"
     """Rasterizer, for a run."""
+    spp: int | None = None
+    """Rays a pixel of a run's relit pictures, 2 to 512; 0: fast shading. Default: the run's own."""
 
     def __post_init__(self) -> None:
         """Refuse what says too little or too much."""
         if self.list:
             return
+        if self.spp:
+            require_spp(self.spp, "--spp")
         if (self.run is None) == (self.frames is None):
             raise ConfigurationError(
                 "Give either a run or --frames DIR --capture CAPTURE; `--list` shows the protocols."
@@ -82,6 +87,7 @@ def run_eval(arguments: list[str]) -> None:
             hold_out=parsed.hold_out,
             lights=parsed.lights,
             backend=parsed.backend,
+            spp=parsed.spp,
         ),
         lambda text: print(text, file=sys.stderr),
     )

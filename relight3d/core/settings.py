@@ -40,3 +40,16 @@ def require_window(pixels: int, name: str) -> None:
         raise ConfigurationError(
             f"{name} must be 0 (no limit) or at least {SMALLEST_WINDOW_PX} pixels, got {pixels}."
         )
+
+
+SPP_RANGE = (2, 512)
+
+
+def require_spp(spp: int, name: str) -> None:
+    """Raise ConfigurationError unless so many rays a pixel can be traced."""
+    low, high = SPP_RANGE
+    if not low <= spp <= high:
+        raise ConfigurationError(
+            f"{name} must be 0 (no tracing) or from {low} to {high}, got {spp}. Noise falls with "
+            "its square root, and the denoiser takes most of it."
+        )

@@ -4,10 +4,9 @@ import dataclasses
 from typing import Literal
 
 from relight3d.core.errors import ConfigurationError
+from relight3d.core.settings import require_spp
 from relight3d.core.surface import Proxy
 from relight3d.core.types import Asset
-
-SPP_RANGE = (2, 512)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,12 +26,7 @@ class TraceOptions:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be sampled."""
-        low, high = SPP_RANGE
-        if not low <= self.spp <= high:
-            raise ConfigurationError(
-                f"--spp must be 0 (no tracing) or from {low} to {high}, got {self.spp}. Noise "
-                "falls with its square root, and the denoiser takes most of it."
-            )
+        require_spp(self.spp, "--spp")
         if self.bounces < 0 or self.seed < 0:
             raise ConfigurationError(
                 f"--bounces and --seed must be >= 0, got {self.bounces} and {self.seed}."

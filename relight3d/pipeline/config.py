@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from relight3d.core.errors import ConfigurationError
-from relight3d.core.settings import require_window
+from relight3d.core.settings import require_spp, require_window
 from relight3d.decomposition.config import DecompositionConfig
 from relight3d.decomposition.inverse.config import InverseConfig
 from relight3d.decomposition.proxy.config import ProxyConfig
@@ -35,6 +35,8 @@ class TrainConfig:
     """The mesh that rays are traced against, and that leaves as .glb."""
     inverse: InverseConfig = dataclasses.field(default_factory=InverseConfig)
     """Third stage, if it has steps: materials and light refined by traced rays."""
+    score_spp: int = 0
+    """Rays a pixel of relit pictures in scores and report, 2 to 512; 0: fast shading without."""
 
     def __post_init__(self) -> None:
         """Refuse the impossible before any work is done."""
@@ -47,3 +49,5 @@ class TrainConfig:
                 f"{self.inverse.environment_height}: what was found would be lost."
             )
         require_window(self.photo_px, "photo_px")
+        if self.score_spp:
+            require_spp(self.score_spp, "score_spp")

@@ -77,7 +77,13 @@ def lights_vary(capture: Capture) -> bool:
 class Painter:
     """Draws one asset; remembers the traced shadows of a few lights."""
 
-    def __init__(self, asset: Asset, rasterize: Rasterizer, lights_vary: bool = False):
+    def __init__(
+        self,
+        asset: Asset,
+        rasterize: Rasterizer,
+        lights_vary: bool = False,
+        trace: TraceOptions | None = None,
+    ):
         """Take what to draw, and what with.
 
         Args:
@@ -85,8 +91,10 @@ class Painter:
             rasterize: The backend.
             lights_vary: The photos were taken under several lights, so that the radiance field,
                 which knows only one look, is a mixture that none of them shows.
+            trace: How physics is traced where nothing else is asked; None: fast shading without.
         """
         self.asset, self._rasterize, self._lights_vary = asset, rasterize, lights_vary
+        self.trace = trace
         self._occlusion: Occlusion | None = None
         self._prepared: dict[Light, Relighter] = {}
         self._traced: dict[tuple[Light, TraceOptions], TracedRelighter] = {}
@@ -122,7 +130,7 @@ class Painter:
 
     def physics(self, cameras: Cameras, light: ViewLight) -> Maps:
         """The look under the light of the photos as it was recovered, by physics alone."""
-        return self._lit(cameras, self.light_of(light), NO_GAIN)
+        return self._lit(cameras, self.light_of(light), NO_GAIN, self.trace)
 
     def relit(
         self,
@@ -137,14 +145,14 @@ class Painter:
             cameras: One camera.
             light: What shines.
             gain: Factor on linear albedo before shading.
-            trace: How rays are traced; None: fast shading without. With a floor, 'rgb' lies over it
-                and has a coverage of its own, 'rgb_alpha'.
+            trace: How rays are traced; None: as this painter does. With a floor, 'rgb' lies over
+                it and has a coverage of its own, 'rgb_alpha'.
 
         Raises:
             ConfigurationError: The asset has no materials yet, or none is in `light`; or rays are
                 to be traced and it has no proxy.
         """
-        return self._lit(cameras, light, gain, trace)
+        return self._lit(cameras, light, gain, trace or self.trace)
 
     def splat_colors(self, light: Light) -> DisplayColor:
         """Display colour of the splats along viewing directions, for baking.

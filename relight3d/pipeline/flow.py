@@ -24,7 +24,7 @@ from relight3d.pipeline.loop import Cadence, run_job
 from relight3d.pipeline.machine import describe_machine, peak_memory_mb, reset_peak_memory
 from relight3d.pipeline.review import frames_of, write_metrics, write_report
 from relight3d.pipeline.run_folder import RunFolder
-from relight3d.pipeline.run_settings import decompose_settings, fit_settings
+from relight3d.pipeline.run_settings import decompose_settings, fit_settings, inverse_settings
 from relight3d.pipeline.signals import StopRequest, stop_request
 
 
@@ -76,7 +76,7 @@ class Flow:
             return asset
         if self.config.inverse.steps:
             job = stages.inverse_job(parts, proxy, self.config, self.rasterize)
-            self._finish(job, self.settings, stop)
+            self._finish(job, inverse_settings(self.settings), stop)
             asset = job.asset()
         assert asset.materials is not None
         proxy = with_materials(proxy, asset.materials, asset.splats.gaussians())
@@ -92,7 +92,7 @@ class Flow:
         self.run.update_losses({record.name: curves})
 
     def _review(self, asset: Asset) -> None:
-        frames = frames_of(self.capture, asset, self.rasterize)
+        frames = frames_of(self.capture, asset, self.rasterize, self.config.score_spp)
         if self.capture.split("test"):
             with self._timed("score"):
                 write_metrics(self.run, self.capture, frames)

@@ -19,7 +19,7 @@ from relight3d.pipeline.machine import prepare_torch
 from relight3d.pipeline.pictures import AssetFrames
 from relight3d.pipeline.review import frames_of
 from relight3d.pipeline.run_folder import RunFolder
-from relight3d.pipeline.run_settings import origin_of
+from relight3d.pipeline.run_settings import origin_of, stored_config
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +35,8 @@ class EvalRequest:
     lights: tuple[str, ...] = ()
     perceptual: bool = True
     backend: BackendName = "auto"
+    spp: int | None = None
+    """Rays a pixel of a run's relit pictures; None: as the run was made to be scored."""
 
 
 def judge(request: EvalRequest, say: Callable[[str], None]) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def judge(request: EvalRequest, say: Callable[[str], None]) -> dict[str, Any]:
     prepare_torch()
     source: FrameSource
     if request.run is not None:
-        capture, source = run_source(request.run, request.capture, request.backend)
+        capture, source = run_source(request.run, request.capture, request.backend, request.spp)
         what = {"run": str(request.run)}
     else:
         assert request.frames is not None and request.capture is not None
@@ -60,7 +62,7 @@ def judge(request: EvalRequest, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def run_source(
-    path: Path, capture_path: Path | None, backend: BackendName
+    path: Path, capture_path: Path | None, backend: BackendName, spp: int | None = None
 ) -> tuple[Capture, AssetFrames]:
     """A finished run, ready to draw, and its capture."""
     run = RunFolder(path)
@@ -68,4 +70,5 @@ def run_source(
     asset = load_asset(run.asset_path, device_of(rasterize))
     origin = origin_of(run)
     capture = capture_room.load(capture_path or origin.capture, origin.hold_out)
-    return capture, frames_of(capture, asset, rasterize)
+    spp = stored_config(path).score_spp if spp is None else spp
+    return capture, frames_of(capture, asset, rasterize, spp)

@@ -1,5 +1,6 @@
 """A finished asset judged and shown: metrics.json and report.html."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,6 +10,7 @@ from relight3d.capture import load_photo
 from relight3d.core.photos import cameras_at_one_size, cameras_of
 from relight3d.core.types import Asset, Cameras
 from relight3d.core.views import Capture, View
+from relight3d.decomposition.trace_options import TraceOptions
 from relight3d.evaluation.evaluate import evaluate
 from relight3d.evaluation.protocols import RELIGHT3D
 from relight3d.evaluation.report import Comparison, ReportContent, report_html
@@ -26,13 +28,17 @@ RELIT_VIEWS = 2
 TURNTABLE_FRAMES = 36
 TURNTABLE_FPS = 12.0
 TURNTABLE_WIDTH_PX = 320
+TURNTABLE_SPP = 8
 LARGEST_PICTURE_PX = 800
 """Views are drawn for the page no wider than this."""
 
 
-def frames_of(capture: Capture, asset: Asset, rasterize: Rasterizer) -> pictures.AssetFrames:
-    """Draws the asset for scores and report."""
-    painter = Painter(asset, rasterize, lights_vary=lights_vary(capture))
+def frames_of(
+    capture: Capture, asset: Asset, rasterize: Rasterizer, spp: int
+) -> pictures.AssetFrames:
+    """Draws the asset for scores and report, physics by so many rays a pixel; 0: fast shading."""
+    trace = TraceOptions(spp=spp) if spp and asset.proxy is not None else None
+    painter = Painter(asset, rasterize, lights_vary=lights_vary(capture), trace=trace)
     return pictures.AssetFrames(painter, capture)
 
 
@@ -127,14 +133,16 @@ def _turntables(frames: pictures.AssetFrames, capture: Capture, gain: Gain) -> d
     views = capture.split("train")
     path = turntable(cameras_at_one_size(views), TURNTABLE_FRAMES)
     path = path.scaled(min(1.0, TURNTABLE_WIDTH_PX / path.width_px))
-    own, painter = views[0].light, frames.painter
+    own, painter, fewer = views[0].light, frames.painter, frames.painter.trace
+    if fewer is not None:
+        fewer = dataclasses.replace(fewer, spp=min(fewer.spp, TURNTABLE_SPP))
     shown = {"under the light of the photos": _animated(path, lambda one: painter.look(one, own))}
     if painter.asset.materials is None:
         return shown
     for name in new_lights(capture)[:2]:
         light = frames.light(name)
         shown[f"relit by {name}"] = _animated(
-            path, lambda one, light=light: painter.relit(one, light, gain)
+            path, lambda one, light=light: painter.relit(one, light, gain, fewer)
         )
     return shown
 

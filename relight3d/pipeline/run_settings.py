@@ -30,13 +30,20 @@ def run_settings(
 
 def fit_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """The part that the first stage depends on."""
-    later = ("decomposition", "proxy", "inverse")
-    return {name: value for name, value in settings.items() if name not in later}
+    return _without(settings, "decomposition", "proxy", "inverse", "score_spp")
 
 
 def decompose_settings(settings: dict[str, Any]) -> dict[str, Any]:
     """The part that the second stage depends on."""
-    later = ("proxy", "inverse")
+    return _without(settings, "proxy", "inverse", "score_spp")
+
+
+def inverse_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The part that the third stage depends on."""
+    return _without(settings, "score_spp")
+
+
+def _without(settings: dict[str, Any], *later: str) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in later}
 
 

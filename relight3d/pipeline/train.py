@@ -19,6 +19,7 @@ from relight3d.pipeline.machine import installed_versions, prepare_torch
 from relight3d.pipeline.run_folder import Mode, RunFolder, hold_run, open_run, remove, write_json
 from relight3d.pipeline.run_settings import (
     decompose_settings,
+    inverse_settings,
     origin_of,
     run_settings,
     stored_config,
@@ -108,7 +109,7 @@ def decompose_run(path: Path, later: LaterStages, overwrite: bool, cadence: Cade
             for stage in ("decompose", "inverse"):
                 remove(run.checkpoint_path(stage))
         check_continues(run.checkpoint_path("decompose"), decompose_settings(settings))
-        check_continues(run.checkpoint_path("inverse"), settings)
+        check_continues(run.checkpoint_path("inverse"), inverse_settings(settings))
         write_json(run.config_path, {**run.read_config(), "settings": settings})
         rasterize = get_rasterizer(train_config.backend)
         flow = Flow(run, capture, photos, train_config, settings, rasterize, cadence)
