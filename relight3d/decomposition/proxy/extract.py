@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_matrix, csr_matrix, diags
 from scipy.sparse.csgraph import connected_components
+from torch import Tensor
 
 from relight3d.core.errors import SurfaceError
 from relight3d.core.surface import Mesh
@@ -121,6 +122,19 @@ def compact(
     """Some of the triangles, and the vertices they use."""
     used, inverse = np.unique(faces[kept], return_inverse=True)
     return vertices[used], inverse.reshape(-1, 3)
+
+
+def pieces_with(mesh: Mesh, marked: Bool[Tensor, " V"]) -> tuple[Mesh, Int[Tensor, " _"]]:
+    """The pieces that have a marked vertex, and which of the vertices they keep."""
+    faces = mesh.faces.cpu().numpy()
+    labels = torch.from_numpy(_labels(faces, len(mesh.vertices))).to(mesh.faces.device).long()
+    kept = torch.zeros(int(labels.max()) + 1, dtype=torch.bool, device=labels.device)
+    kept[labels[marked]] = True
+    rows = kept[labels].nonzero()[:, 0]
+    new = torch.full_like(labels, -1)
+    new[rows] = torch.arange(len(rows), device=rows.device)
+    faces = new[mesh.faces]
+    return Mesh(mesh.vertices[rows], faces[faces[:, 0] >= 0]), rows
 
 
 def smoothed(vertices: Vertices, faces: Faces, rounds: int) -> Vertices:

@@ -6,7 +6,13 @@ import torch
 
 from relight3d.core.errors import SurfaceError
 from relight3d.core.surface import Mesh
-from relight3d.decomposition.proxy.extract import check, extract, mended, without_floaters
+from relight3d.decomposition.proxy.extract import (
+    check,
+    extract,
+    mended,
+    pieces_with,
+    without_floaters,
+)
 from relight3d.decomposition.proxy.tsdf import Grid, Volume
 
 CUBE = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
@@ -93,3 +99,12 @@ def test_holes_flaps_and_degenerate_triangles_are_mended():
 def test_a_whole_mesh_is_left_as_it_is():
     vertices, faces = mended(CUBE, SIDES)
     assert np.array_equal(vertices, CUBE) and np.array_equal(faces, SIDES)
+
+
+def test_pieces_that_nothing_marks_are_left_out():
+    mesh = mesh_of(np.concatenate([CUBE, CUBE + 3.0]), np.concatenate([SIDES, SIDES + 8]))
+    marked = torch.zeros(16, dtype=torch.bool)
+    marked[13] = True
+    kept, rows = pieces_with(mesh, marked)
+    assert torch.equal(rows, torch.arange(8, 16))
+    assert torch.equal(kept.vertices, mesh.vertices[8:]) and check(kept).watertight
