@@ -9,9 +9,10 @@ from relight3d.core.errors import SurfaceError
 from relight3d.core.surface import Proxy
 from relight3d.core.types import Cameras, Splats
 from relight3d.decomposition.proxy.config import ProxyConfig
-from relight3d.decomposition.proxy.extract import extract, pieces_with
+from relight3d.decomposition.proxy.extract import extract
 from relight3d.decomposition.proxy.radiance import spread_to_unseen, vertex_radiance
 from relight3d.decomposition.proxy.silhouettes import silhouette_offset
+from relight3d.decomposition.proxy.topology import pieces_with
 from relight3d.decomposition.proxy.tsdf import fuse_volume
 from relight3d.decomposition.proxy.views import draw_views
 from relight3d.decomposition.scope import Scope

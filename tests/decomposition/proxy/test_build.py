@@ -13,7 +13,7 @@ from relight3d.core.errors import SurfaceError
 from relight3d.core.types import Cameras, Splats
 from relight3d.decomposition.proxy.build import build_proxy
 from relight3d.decomposition.proxy.config import ProxyConfig
-from relight3d.decomposition.proxy.extract import check
+from relight3d.decomposition.proxy.topology import check
 from relight3d.decomposition.scope import Scope
 from relight3d.shading.visibility import Sphere
 
