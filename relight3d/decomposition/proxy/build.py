@@ -5,12 +5,14 @@ from collections.abc import Sequence
 import torch
 
 from relight3d.backends.interface import Rasterizer
+from relight3d.core.errors import SurfaceError
 from relight3d.core.surface import Proxy
 from relight3d.core.types import Cameras, Splats
 from relight3d.decomposition.proxy.config import ProxyConfig
 from relight3d.decomposition.proxy.extract import extract
 from relight3d.decomposition.proxy.radiance import spread_to_unseen, vertex_radiance
 from relight3d.decomposition.proxy.silhouettes import silhouette_offset
+from relight3d.decomposition.proxy.topology import pieces_with
 from relight3d.decomposition.proxy.tsdf import fuse_volume
 from relight3d.decomposition.proxy.views import draw_views
 from relight3d.decomposition.scope import Scope
@@ -65,5 +67,13 @@ def build_proxy(
     )
     normals, voxel = mesh.vertex_normals(), volume.grid.voxel
     radiance, count = vertex_radiance(mesh.vertices, normals, views, voxel)
+    if not (count > 0).any():
+        raise SurfaceError(
+            "A mesh was asked of the splats' surface, but no view sees any of what was made: the "
+            "views do not agree where it is. Light cannot be traced without. Fit the photos with "
+            "more steps (field.steps), and look whether the poses are right."
+        )
+    mesh, rows = pieces_with(mesh, count[:, 0] > 0)
+    normals, radiance, count = normals[rows], radiance[rows], count[rows]
     radiance = spread_to_unseen(radiance, count, mesh.faces)
     return Proxy(mesh, normals, radiance, count, voxel)

@@ -180,7 +180,8 @@ def fuse_volume(
     ratio = resolution // coarse_resolution
     distance = _fuse_grid(coarse, views, scope)
     band = _band(coarse, distance, points).nonzero()
-    grid = Grid(coarse.origin, coarse.voxel / ratio, tuple(n * ratio for n in coarse.shape))
+    x, y, z = coarse.shape
+    grid = Grid(coarse.origin, coarse.voxel / ratio, (x * ratio, y * ratio, z * ratio))
     truncation = truncation_voxels * grid.voxel
     fine = torch.where(distance < 0, -truncation, truncation)
     for axis in range(3):

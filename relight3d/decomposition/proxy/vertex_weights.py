@@ -4,7 +4,7 @@ import dataclasses
 
 import torch
 from jaxtyping import Float, Int
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from relight3d.core.rotation import matrix_from_quaternion
@@ -51,9 +51,9 @@ def vertex_weights(
     """
     vertices, means = proxy.mesh.vertices, gaussians.means
     count = min(neighbours, len(gaussians))
-    tree = cKDTree(means.double().cpu().numpy())
-    found = tree.query(vertices.double().cpu().numpy(), k=[*range(1, count + 1)])[1]
-    indices = torch.from_numpy(found).to(means.device)
+    tree = KDTree(means.double().cpu().numpy())
+    found = tree.query(vertices.double().cpu().numpy(), k=count)[1]
+    indices = torch.as_tensor(found, device=means.device).view(len(vertices), count)
     offset = vertices[:, None] - means[indices]
     axes = matrix_from_quaternion(gaussians.quats_wxyz)[indices]
     local = (axes * offset[..., None]).sum(-2)
@@ -97,8 +97,8 @@ def lifted(
         The points, moved along that vertex' normal where they were lower, and the normals.
     """
     vertices = proxy.mesh.vertices
-    found = cKDTree(vertices.double().cpu().numpy()).query(points.double().cpu().numpy())[1]
-    nearest = torch.from_numpy(found).to(points.device)
+    found = KDTree(vertices.double().cpu().numpy()).query(points.double().cpu().numpy())[1]
+    nearest = torch.as_tensor(found, device=points.device)
     normals = proxy.normals[nearest]
     height = ((points - vertices[nearest]) * normals).sum(-1, keepdim=True)
     return points + normals * (clearance_voxels * proxy.voxel - height).clamp_min(0.0), normals

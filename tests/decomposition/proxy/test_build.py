@@ -13,7 +13,7 @@ from relight3d.core.errors import SurfaceError
 from relight3d.core.types import Cameras, Splats
 from relight3d.decomposition.proxy.build import build_proxy
 from relight3d.decomposition.proxy.config import ProxyConfig
-from relight3d.decomposition.proxy.extract import check
+from relight3d.decomposition.proxy.topology import check
 from relight3d.decomposition.scope import Scope
 from relight3d.shading.visibility import Sphere
 
@@ -21,7 +21,7 @@ SMALL = ProxyConfig(resolution=64, coarse_resolution=16, triangles=8000, fit_sil
 """Silhouettes of a few large splats reach out of the ball; those of a fit are the photos'."""
 
 
-def around(count: int = 12, px: int = 72, **orbit_options) -> list[Cameras]:
+def around(count: int = 12, px: int = 80, **orbit_options) -> list[Cameras]:
     """Cameras in a ring 20 degrees up, and in another that goes over the poles."""
     flat = orbit(count // 2, px, px, **orbit_options)
     turn = torch.tensor([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])
@@ -80,7 +80,7 @@ def test_radiance_is_the_linear_colour_of_the_splats(of_ball):
     torch.testing.assert_close(
         of_ball.radiance_linear[clear], linear_from_srgb(color[clear]), atol=0.02, rtol=0.0
     )
-    assert (of_ball.views[clear] >= 2).all()
+    assert (of_ball.views[clear] >= 1).all()
 
 
 def test_silhouettes_make_the_surface_grow(of_ball):
@@ -115,14 +115,12 @@ def test_floaters_go_and_bodies_stay():
     mote = moved(ball(60, radius=0.04), (0.0, 0.9, 1.0))
     other = moved(ball(700, radius=0.5), (0.0, -1.0, 0.4))
     main = moved(ball(900, radius=0.6), (0.0, 0.5, 0.0))
-    two = proxy_of(joined(main, other, mote), around(distance=6.0))
+    strict, lax = (dataclasses.replace(SMALL, floater_share=share) for share in (0.03, 0.0))
+    everything, cameras = joined(main, other, mote), around(distance=6.0)
+    two = proxy_of(everything, cameras, config=strict)
     assert check(two.mesh).components == 2
     assert not (two.mesh.vertices[:, 2] > 0.95).any()
-    three = proxy_of(
-        joined(main, other, mote),
-        around(distance=6.0),
-        config=dataclasses.replace(SMALL, floater_share=0.0),
-    )
+    three = proxy_of(everything, cameras, config=lax)
     assert check(three.mesh).components == 3
 
 

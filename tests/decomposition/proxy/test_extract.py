@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from relight3d.core.errors import SurfaceError
-from relight3d.core.surface import Mesh
-from relight3d.decomposition.proxy.extract import check, extract, mended, without_floaters
+from relight3d.decomposition.proxy.extract import extract, without_floaters
+from relight3d.decomposition.proxy.topology import check
 from relight3d.decomposition.proxy.tsdf import Grid, Volume
 
 CUBE = np.array([[x, y, z] for x in (0.0, 1.0) for y in (0.0, 1.0) for z in (0.0, 1.0)])
@@ -17,16 +17,12 @@ SIDES = np.array(
 
 
 def volume_of(distance, count=40, half=1.0) -> Volume:
-    grid = Grid(torch.full((3,), -half), 2 * half / count, (count,) * 3)
+    grid = Grid(torch.full((3,), -half), 2 * half / count, (count, count, count))
     return Volume(grid, distance(grid.centers(grid.all_cells())).view(grid.shape))
 
 
 def ball_volume(radius=0.6) -> Volume:
     return volume_of(lambda points: points.norm(dim=-1) - radius)
-
-
-def mesh_of(vertices, faces) -> Mesh:
-    return Mesh(torch.from_numpy(vertices).float(), torch.from_numpy(faces))
 
 
 def options(**changed):
@@ -70,26 +66,3 @@ def test_small_pieces_are_judged_by_their_share():
     faces = np.concatenate([SIDES, SIDES + 8])
     assert len(without_floaters(both, faces, 0.02)[1]) == 12
     assert len(without_floaters(both, faces, 0.005)[1]) == 24
-
-
-def test_check_counts_what_is_wrong():
-    assert check(mesh_of(CUBE, SIDES)).watertight
-    assert check(mesh_of(CUBE, SIDES)).volume == pytest.approx(1.0)
-    assert check(mesh_of(CUBE, SIDES[1:])).open_edges == 3
-    turned = SIDES.copy()
-    turned[0] = turned[0, ::-1]
-    assert check(mesh_of(CUBE, turned)).pinched_edges == 3
-    assert not check(mesh_of(CUBE, turned)).watertight
-
-
-def test_holes_flaps_and_degenerate_triangles_are_mended():
-    flap = np.array([[0, 3, 7], [5, 5, 6]])  # a wall within the cube, and no triangle at all
-    for broken in (SIDES[1:], SIDES[2:], np.concatenate([SIDES, flap])):
-        found = check(mesh_of(*mended(CUBE, broken)))
-        assert found.watertight and found.euler == 2
-        assert found.volume > 0.5
-
-
-def test_a_whole_mesh_is_left_as_it_is():
-    vertices, faces = mended(CUBE, SIDES)
-    assert np.array_equal(vertices, CUBE) and np.array_equal(faces, SIDES)

@@ -28,10 +28,12 @@ def distance(points, views, scope=EVERYWHERE):
 
 
 def test_distance_is_that_to_the_sphere(views):
-    radii = torch.tensor([0.97, 1.0, 1.03])
-    for direction in ([1.0, 0.0, 0.0], [0.0, 0.6, 0.8], [0.0, 0.0, 1.0]):
-        found = distance((radii[:, None] * torch.tensor(direction)).tolist(), views)
-        torch.testing.assert_close(found, radii - 1.0, atol=0.02, rtol=0.0)
+    radii = torch.tensor([0.96, 1.04])
+    for direction in ([1.0, 0.0, 0.0], [0.0, 0.6, 0.8], [0.0, -0.8, -0.6]):
+        inside, outside = distance((radii[:, None] * torch.tensor(direction)).tolist(), views)
+        assert inside < 0 < outside
+        crossing = 0.96 + 0.08 * inside / (inside - outside)
+        assert (crossing - 1.0).abs() < VOXEL
 
 
 def test_inside_is_inside_and_far_is_far(views):
