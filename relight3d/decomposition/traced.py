@@ -52,7 +52,7 @@ from relight3d.shading.sampled import LightBySamples, gather_with_noise
 RAYS_AT_ONCE = 1 << 20
 """Bounds memory: about 200 bytes a ray."""
 SNAP_VOXELS = 3.0
-"""Splats this near to the mesh are taken to be on it."""
+"""Splats this far before the mesh are on their own; nearer, or behind it, they are on it."""
 LIFT_SNAPPED, LIFT_FREE = 0.5, 1.5
 """Voxels above the surface where rays start: of points on the mesh, and of those that are not."""
 OPAQUE = 0.999
@@ -145,7 +145,8 @@ class TracedRelighter:
         mesh, voxel = self.proxy.mesh, self.proxy.voxel
         along = (seen - center).norm(dim=-1)
         hits = self.tracer.hit(center.expand_as(view).contiguous(), -view.contiguous())
-        on_mesh = (hits.triangle >= 0) & ((hits.distance - along).abs() < SNAP_VOXELS * voxel)
+        # At outlines depth is a mean of near and far, which may lie inside the body: not free.
+        on_mesh = (hits.triangle >= 0) & (along > hits.distance - SNAP_VOXELS * voxel)
         index = on_mesh.nonzero()[:, 0]
         weights = hits.triangle[index], hits.barycentrics[index]
         smooth = interpolate(self.proxy.normals.to(view), mesh.faces, *weights)
