@@ -45,7 +45,7 @@ def rasterize():
 
 
 def traced(of: Asset, rasterize, environment=None, bounce=None, lights=None, **options):
-    chosen = TraceOptions(**({"spp": 16} | options))
+    chosen = dataclasses.replace(TraceOptions(spp=16), **options)
     return TracedRelighter(
         of,
         rasterize,

@@ -28,7 +28,14 @@ def at(*places: tuple[float, float], eye: tuple[float, float, float] = (0.0, -6.
     return found
 
 
-def caught(pixels: FloorPixels, light=SKY, lamps=(), bounce=None, spp=64, floor=FLOOR) -> Caught:
+def caught(
+    pixels: FloorPixels,
+    light: LightSampler | None = SKY,
+    lamps=(),
+    bounce=None,
+    spp=64,
+    floor=FLOOR,
+) -> Caught:
     generator = torch.Generator().manual_seed(0)
     return catch(
         floor, pixels.points, light, lamps, BALL.occluded, bounce, spp, generator, lift=1e-4
