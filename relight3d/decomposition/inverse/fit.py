@@ -20,6 +20,7 @@ from torch import Tensor
 from relight3d.backends.fused import photometric
 from relight3d.backends.interface import Rasterizer
 from relight3d.backends.tracing.interface import Tracer
+from relight3d.core import sh
 from relight3d.core.color import srgb_from_linear
 from relight3d.core.job import step_generator
 from relight3d.core.photo_descent import PhotoDescent
@@ -106,6 +107,7 @@ class InverseRendering(PhotoDescent):
         self.total_steps, self.exposures = config.all_steps, exposures
         self.first, self.proxy = asset, proxy
         self.splats, self.gaussians = asset.splats, asset.splats.gaussians()
+        self.base = (0.5 + sh.C0 * self.splats.sh[:, 0]).clamp(0.0, 1.0)
         self.axes = splat_normals(asset.splats.quats_wxyz)
         self.cameras = [cameras_of([photo.view]).to(device) for photo in photos]
         self.windows = [object_window(photo, CROP_MARGIN_PX) for photo in photos]
@@ -142,9 +144,7 @@ class InverseRendering(PhotoDescent):
             target = target * torch.exp(-self.exposures[index])
         drawn, center = self.draw(crop_cameras(self.cameras[index], window), index)
         light = self.light_of(photo.view.light)
-        terms = objective.regularisers(
-            drawn, target, photo.alpha(), self.parameters, self._found.normals, config
-        )
+        terms = objective.regularisers(drawn, self.parameters, self._found.normals, config)
         view = _View(drawn, center, target, light, generator)
         if polishing:
             terms |= self._frame_term(view)
@@ -168,7 +168,11 @@ class InverseRendering(PhotoDescent):
             self.rasterize, gaussians,
             channels_of(found, normals, means, center, Illumination()), cameras,
             surface_weight(found, gaussians, center),
-            {"plane_normal": planes, "plane_distance": plane_distance(planes, means, center)},
+            {
+                "plane_normal": planes,
+                "plane_distance": plane_distance(planes, means, center),
+                "base": self.base[rows],
+            },
         )  # fmt: skip
         return drawn, center
 

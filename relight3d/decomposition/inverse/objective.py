@@ -30,20 +30,18 @@ def pixel_error(
 
 def regularisers(
     drawn: Drawn,
-    target: Float[Tensor, "H W 3"],
-    mask: Float[Tensor, "H W 1"] | None,
     parameters: Mapping[str, Tensor],
     first_normals: Float[Tensor, "N 3"],
     config: InverseConfig,
 ) -> dict[str, Float[Tensor, ""]]:
     """What is asked of materials and light beside the photo.
 
-    Differences of log albedo do not change with its scale, which photos leave open.
+    Differences of log albedo do not change with its scale, which photos leave open. Materials may
+    have edges where the radiance field's constant part has them: in the photo itself, reflections
+    have edges too.
 
     Args:
-        drawn: Of the photo's camera.
-        target: The photo, display-referred; its edges are those that materials may have.
-        mask: The photo's own alpha, if it has one.
+        drawn: Of the photo's camera, with that part as 'base'.
         parameters: All of the stage's.
         first_normals: Unit, where shading normals started.
         config: Weights.
@@ -51,8 +49,7 @@ def regularisers(
     terms: dict[str, Tensor] = {}
     alpha = drawn.alpha.detach()
     safe = alpha.clamp_min(0.05)
-    guide = target if mask is None else target * mask.to(target)
-    flatness = flatness_of(guide, alpha)
+    flatness = flatness_of(drawn.maps["base"], alpha)
     log_albedo = (drawn.maps["albedo"] / safe).clamp_min(DARKEST).log()
     terms["albedo"] = config.albedo_smoothness * smooth(log_albedo, flatness)
     gloss = join_planes([drawn.maps["roughness"], drawn.maps["metallic"]]) / safe
