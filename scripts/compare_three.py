@@ -97,9 +97,7 @@ def compare(options: argparse.Namespace) -> None:
     ours, plain = by_splats(asset, camera, light)
     three, *others = (picture * alpha_first(asset.exposure) for picture in drawn.values())
     where = f"{options.run.name}, {options.env.stem}, {options.view}"
-    rows = []
-    brute = brute_agreement(theirs, camera, light)
-    rows.append(row(where, "brute force on its surface", brute, None))
+    rows = brute_rows(where, theirs, camera, light)
     for words, picture in (("our splats, unoccluded", plain), ("`relight3d render`", ours)):
         wrong = max(agreement(other, picture).correlation for other in others)
         rows.append(row("", words, agreement(three, picture), wrong))
@@ -154,9 +152,10 @@ def by_splats(asset: Asset, camera: Cameras, light: EnvironmentLight) -> tuple[P
     return pictures[0], pictures[1]
 
 
-def brute_agreement(theirs: ThreePictures, camera: Cameras, light: EnvironmentLight) -> Agreement:
-    """Of three.js's picture with the rendering equation on its own surface, at random samples."""
-    lit = torch.from_numpy(theirs.pictures["lit"]).flatten(0, 1)
+def brute_rows(
+    where: str, theirs: ThreePictures, camera: Cameras, light: EnvironmentLight
+) -> list[str]:
+    """Pictures by three.js against the rendering equation on its own surface, at random samples."""
     surface, inside = surface_of(theirs, camera)
     chosen = inside.nonzero()[:, 0]
     order = torch.randperm(len(chosen), generator=torch.Generator().manual_seed(0))
@@ -168,7 +167,13 @@ def brute_agreement(theirs: ThreePictures, camera: Cameras, light: EnvironmentLi
         part = GBuffer(*(getattr(surface, name)[rows] for name in
                          ("albedo", "roughness", "metallic", "normal", "view")))  # fmt: skip
         shaded.append(shade_by_samples(part, radiance, 1024).radiance)
-    return _agreement(lit[chosen, :3], torch.cat(shaded))
+    truth = torch.cat(shaded)
+    right, *wrong = (
+        _agreement(torch.from_numpy(theirs.pictures[name]).flatten(0, 1)[chosen, :3], truth)
+        for name in variants(light)
+    )
+    best_wrong = max(found.correlation for found in wrong)
+    return [row(where, "brute force on its surface", right, best_wrong)]
 
 
 def surface_of(theirs: ThreePictures, camera: Cameras) -> tuple[GBuffer, Bool[Tensor, " P"]]:
@@ -233,11 +238,11 @@ def heading() -> str:
     return f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
 
 
-def row(where: str, against: str, found: Agreement, wrong: float | None) -> str:
+def row(where: str, against: str, found: Agreement, wrong: float) -> str:
     """One line of the table; `wrong` is the best correlation that a wrong map reaches."""
     means = " ".join(f"{100 * (value - 1):+.1f} %" for value in found.ratio)
-    turned = "" if wrong is None else f"{wrong:.3f}"
-    cells = (where, against, means, f"{found.psnr:.1f} dB", f"{found.correlation:.3f}", turned)
+    fits = (f"{found.psnr:.1f} dB", f"{found.correlation:.3f}", f"{wrong:.3f}")
+    cells = (where, against, means, *fits)
     return f"| {' | '.join(cells)} |"
 
 

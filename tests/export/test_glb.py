@@ -4,6 +4,8 @@ import io
 import json
 import math
 import struct
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -11,10 +13,10 @@ import pygltflib
 import pytest
 import torch
 import trimesh
+from trimesh.visual.color import uv_to_color
 
 from relight3d.core.errors import ConfigurationError, OutputError
 from relight3d.core.surface import Mesh
-from relight3d.core.types import Asset
 from relight3d.core.views import Similarity
 from relight3d.export import glb as glb_module
 from relight3d.export.glb import Y_UP, gltf_from_capture, is_closed, write_glb
@@ -28,7 +30,7 @@ NORMALISATION = Similarity(HALF_TURN, np.array([0.5, -1.0, 2.0]), 0.25)
 
 
 @pytest.fixture(scope="module")
-def asset() -> Asset:
+def asset() -> Any:
     return surface_asset(box_mesh())
 
 
@@ -39,29 +41,36 @@ def plain(asset, tmp_path_factory):
     return path
 
 
-def array(file: pygltflib.GLTF2, index: int) -> np.ndarray:
+def as_mesh(path: Path) -> Any:
+    """By trimesh, with its texture, vertices as they are."""
+    return trimesh.load(path, force="mesh", process=False)
+
+
+def opened_file(path: Path) -> Any:
+    """By pygltflib."""
+    return pygltflib.GLTF2().load(str(path))
+
+
+def array(file: Any, index: int) -> np.ndarray:
     accessor = file.accessors[index]
     view = file.bufferViews[accessor.bufferView]
     kinds = {5126: "<f4", 5125: "<u4", 5123: "<u2"}
     width = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}[accessor.type]
     blob = file.binary_blob()
-    assert blob is not None
     values = np.frombuffer(blob, kinds[accessor.componentType], accessor.count * width,
                            view.byteOffset)  # fmt: skip
     return values.reshape(-1, width) if width > 1 else values
 
 
-def image(file: pygltflib.GLTF2, texture: int) -> np.ndarray:
+def image(file: Any, texture: int) -> np.ndarray:
     view = file.bufferViews[file.images[file.textures[texture].source].bufferView]
     blob = file.binary_blob()
-    assert blob is not None
     data = blob[view.byteOffset : view.byteOffset + view.byteLength]
     return np.asarray(PIL.Image.open(io.BytesIO(data)))
 
 
 def test_pygltflib_reads_every_part(plain, asset):
-    file = pygltflib.GLTF2().load(str(plain))
-    assert file is not None
+    file = opened_file(plain)
     assert file.asset.generator.startswith("relight3d ")
     assert file.asset.extras["relight3d"]["exposure"] == 1.5
     (primitive,) = file.meshes[0].primitives
@@ -87,14 +96,14 @@ def test_pygltflib_reads_every_part(plain, asset):
 
 def test_z_up_becomes_y_up(plain):
     """The box's corner is at the origin: its edges lie along +x, -z (our +y) and +y (our +z)."""
-    loaded = trimesh.load(plain, force="mesh", process=False)
+    loaded = as_mesh(plain)
     x, y, z = BOX.tolist()
     np.testing.assert_allclose(loaded.bounds, [[0, 0, -y], [x, z, 0]], atol=1e-6)
     np.testing.assert_allclose(loaded.volume, x * y * z, rtol=1e-5)  # positive: winding is kept
 
 
 def test_normals_point_out(plain):
-    loaded = trimesh.load(plain, force="mesh", process=False)
+    loaded = as_mesh(plain)
     offset = loaded.vertices - loaded.bounds.mean(0)
     assert ((loaded.vertex_normals * offset).sum(1) > 0).all()
     np.testing.assert_allclose(np.linalg.det(Y_UP), 1)
@@ -102,14 +111,13 @@ def test_normals_point_out(plain):
 
 def test_size_and_place_of_the_source_upright_as_the_capture(asset, tmp_path):
     write_glb(tmp_path / "a.glb", asset, NORMALISATION)
-    loaded = trimesh.load(tmp_path / "a.glb", force="mesh", process=False)
+    loaded = as_mesh(tmp_path / "a.glb")
     source = NORMALISATION.inverse().apply(asset.proxy.mesh.vertices.double().numpy())
     upright = source @ NORMALISATION.rotation.T  # as the capture stands
     wanted = np.stack([upright[:, 0], upright[:, 2], -upright[:, 1]], -1)
     np.testing.assert_allclose(loaded.bounds, [wanted.min(0), wanted.max(0)], atol=1e-5)
     np.testing.assert_allclose(loaded.extents, 4 * BOX.numpy()[[0, 2, 1]], rtol=1e-6)
-    file = pygltflib.GLTF2().load(str(tmp_path / "a.glb"))
-    assert file is not None
+    file = opened_file(tmp_path / "a.glb")
     turn = np.array(file.asset.extras["relight3d"]["gltf_from_source_rotation"])
     np.testing.assert_allclose(source @ turn.T, wanted, atol=1e-9)
     move = gltf_from_capture(NORMALISATION)
@@ -120,15 +128,15 @@ def test_size_and_place_of_the_source_upright_as_the_capture(asset, tmp_path):
 
 def test_colours_at_known_places(plain):
     """By trimesh's own texture lookup at the middles of triangles (its uv run up)."""
-    loaded = trimesh.load(plain, force="mesh", process=False)
+    loaded = as_mesh(plain)
     uv = loaded.visual.uv[loaded.faces].mean(1)
     gltf = loaded.vertices[loaded.faces].mean(1)
     ours = torch.from_numpy(gltf @ Y_UP).float()  # the inverse of a rotation is its transpose
     material = loaded.visual.material
-    color = trimesh.visual.color.uv_to_color(uv, material.baseColorTexture)[:, :3] / 255
+    color = uv_to_color(uv, material.baseColorTexture)[:, :3] / 255
     linear = np.where(color > 0.04045, ((color + 0.055) / 1.055) ** 2.4, color / 12.92)
     error = np.abs(linear - albedo_at(ours).numpy())
-    surface = trimesh.visual.color.uv_to_color(uv, material.metallicRoughnessTexture)[:, :3] / 255
+    surface = uv_to_color(uv, material.metallicRoughnessTexture)[:, :3] / 255
     error = np.concatenate([error, np.abs(surface[:, 1:2] - roughness_at(ours).numpy())], 1)
     assert error.mean() < 0.01
     assert np.quantile(error, 0.99) < 0.05  # discs are strewn at random: some places see few
@@ -140,8 +148,7 @@ def test_open_surfaces_are_seen_from_both_sides(asset, tmp_path):
     assert is_closed(mesh) and not is_closed(lid_off)
     opened = without(asset, proxy=without(asset.proxy, mesh=lid_off))
     write_glb(tmp_path / "a.glb", opened)
-    file = pygltflib.GLTF2().load(str(tmp_path / "a.glb"))
-    assert file is not None
+    file = opened_file(tmp_path / "a.glb")
     assert file.materials[0].doubleSided is True
 
 
@@ -169,7 +176,7 @@ def test_triangles_without_area_are_left_out(asset, tmp_path):
     extra = torch.cat([mesh.faces, torch.tensor([[0, 0, 1], [5, 5, 5]])])
     more = without(asset, proxy=without(asset.proxy, mesh=Mesh(mesh.vertices, extra)))
     write_glb(tmp_path / "a.glb", more)
-    loaded = trimesh.load(tmp_path / "a.glb", force="mesh", process=False)
+    loaded = as_mesh(tmp_path / "a.glb")
     assert len(loaded.faces) == len(mesh)
 
 
@@ -177,7 +184,7 @@ def test_lost_normals_are_made_again(asset, tmp_path):
     normals = asset.proxy.normals.clone()
     normals[::2] = 0
     write_glb(tmp_path / "a.glb", without(asset, proxy=without(asset.proxy, normals=normals)))
-    loaded = trimesh.load(tmp_path / "a.glb", force="mesh", process=False)
+    loaded = as_mesh(tmp_path / "a.glb")
     np.testing.assert_allclose(np.linalg.norm(loaded.vertex_normals, axis=1), 1, atol=1e-5)
 
 
