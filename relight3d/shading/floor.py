@@ -85,8 +85,14 @@ class FloorPixels:
 class Caught:
     """What P points of the floor catch."""
 
-    light: Float[Tensor, "P 3"]
-    """Irradiance with the object over that without, per channel; 1 where nothing is in the way."""
+    distant: Float[Tensor, "P 3"]
+    """Of the irradiance of distant light, the share that arrives past the object, by samples."""
+    from_distant: Float[Tensor, "P 3"]
+    """That irradiance without the object: the same everywhere, but for its samples' noise."""
+    lamps: Float[Tensor, "P 3"]
+    """Irradiance of the lamps that arrives past the object, exactly."""
+    from_lamps: Float[Tensor, "P 3"]
+    """That without the object."""
     mirrored: Float[Tensor, "P 3"]
     """Radiance of the object in the floor."""
     hidden: Float[Tensor, "P 1"]
@@ -98,6 +104,14 @@ class Caught:
         names = [field.name for field in dataclasses.fields(cls)]
         return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in names})
 
+    @property
+    def light(self) -> Float[Tensor, "P 3"]:
+        """Irradiance with the object over that without, per channel; 1 where none is in the way."""
+        whole = self.from_distant.mean(0)
+        without = whole + self.from_lamps
+        ratio = (self.distant * whole + self.lamps) / without.clamp_min(1e-20)
+        return torch.where(without > 0.0, ratio, 1.0)
+
     def filtered(self, pixels: FloorPixels, rays: Float[Tensor, "H W 3"]) -> "Caught":
         """Without the noise of its samples; the pixels and rays of `floor_pixels`."""
         one = torch.ones_like(pixels.depth)
@@ -105,11 +119,12 @@ class Caught:
             pixels.image(values, rays) for values in (pixels.points.normal, pixels.depth, one)
         )
         surface, clean = Guides(normal, depth, rays, seen), {}
-        for name, values in vars(self).items():
+        for name in ("distant", "mirrored", "hidden"):  # lamps have no noise: their edges are kept
+            values = vars(self)[name]
             picture = pixels.image(values.expand(-1, 3), rays)
             found = denoise(picture, surface).flatten(0, 1)[pixels.index]
             clean[name] = found[:, : values.shape[1]]
-        return Caught(**clean)
+        return dataclasses.replace(self, **clean)
 
     def layer(self, strength: Float[Tensor, "P 1"]) -> Float[Tensor, "P 4"]:
         """Premultiplied linear RGBA.
@@ -190,28 +205,27 @@ def catch(
         lift: How far above the floor rays start, world units.
     """
     origins = points.position + lift * points.geometric_normal
-    without = torch.zeros_like(points.position)
-    lost = torch.zeros_like(points.position)
+    without, lost, lit, from_lamps = (torch.zeros_like(points.position) for _ in range(4))
     if light is not None:
         shares = SampleCounts(cosine=spp - spp // 2, ggx=0, light=spp // 2)
         rays = draw_rays(points, light, shares, generator)
         weight = torch.where(rays.useful, rays.directions[..., 2] / rays.density, 0.0)[..., None]
         free = weight * light.radiance(rays.directions)
-        without += free.sum(1)
+        without = free.sum(1)
         blocked, start = _blocked(origins, rays.directions, rays.useful, occluded)
         instead = torch.zeros_like(free)
         if bounce is not None:
             instead[blocked] = weight[blocked] * bounce(start, rays.directions[blocked])
-        lost += torch.where(blocked[..., None], free - instead, 0.0).sum(1)
+        lost = torch.where(blocked[..., None], free - instead, 0.0).sum(1)
     for lamp in lamps:
         arrival = delta_light(points.position, lamp)
         toward, far = arrival.direction.contiguous(), arrival.distance.contiguous()
         facing = arrival.irradiance * toward[:, 2:].clamp_min(0.0)
-        without += facing
-        lost += facing * occluded(origins, toward, far)[:, None]
-    ratio = 1.0 - torch.where(without > 0.0, lost / without.clamp_min(1e-20), 0.0)
+        from_lamps = from_lamps + facing
+        lit = lit + facing * ~occluded(origins, toward, far)[:, None]
+    share = 1.0 - torch.where(without > 0.0, lost / without.clamp_min(1e-20), 0.0)
     mirrored, hidden = _mirrored(floor, points, origins, occluded, bounce, spp, generator)
-    return Caught(ratio.clamp_min(0.0), mirrored, hidden)
+    return Caught(share.clamp_min(0.0), without, lit, from_lamps, mirrored, hidden)
 
 
 def _mirrored(

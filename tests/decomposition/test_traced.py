@@ -140,19 +140,23 @@ def test_memory_is_bounded_without_changing_what_is_drawn(rasterize, monkeypatch
 
 
 def test_what_hides_the_sky_may_shine(rasterize):
-    """Points deep in a body see only it: black without bounces, as it shines with them."""
-    sunk = asset(400)
-    splats = dataclasses.replace(sunk.splats, means=0.5 * sunk.splats.means)
-    inner = dataclasses.replace(sunk, splats=splats)
+    """Where nothing is open it is black without bounces, and as what hides shines with them."""
+
+    class Closed(BallTracer):
+        def occluded(self, origins, directions, far=None):
+            return torch.ones(len(origins), dtype=torch.bool)
 
     def glow(origins, directions):
         return torch.ones_like(origins)
 
     cameras = orbit(1, 16, 16)
     pictures = [
-        traced(inner, rasterize, WHITE, bounce=bounce, bounces=bounces).render(cameras)["rgb"]
+        TracedRelighter(
+            asset(400), rasterize, Closed(PROXY), WHITE,
+            options=TraceOptions(16, bounces=bounces), bounce=bounce,
+        ).render(cameras)["rgb"]
         for bounce, bounces in ((None, 1), (glow, 1), (glow, 0))
-    ]
+    ]  # fmt: skip
     assert float(pictures[0].abs().max()) == 0.0
     assert float(pictures[1].max()) > 0.3
     assert torch.equal(pictures[2], pictures[0])

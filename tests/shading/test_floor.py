@@ -152,7 +152,10 @@ def test_filtering_keeps_what_has_no_noise():
     pixels = floor_pixels(FLOOR, torch.tensor([0.0, -2.0, 0.0]), rays, seen)
     count = len(pixels.points)
     assert count == 256
-    plain = Caught(torch.full((count, 3), 0.7), torch.full((count, 3), 0.1), torch.zeros(count, 1))
+    generator = torch.Generator().manual_seed(0)
+    sharp = (torch.rand(count, 3, generator=generator) > 0.5).float()
+    one, none = torch.ones(count, 3), torch.zeros(count, 1)
+    plain = Caught(0.7 * one, one, sharp, one, 0.1 * one, none)
     found = plain.filtered(pixels, rays)
     for name, values in vars(plain).items():
         torch.testing.assert_close(vars(found)[name], values)
