@@ -16,9 +16,9 @@ class InverseConfig:
     """Steps on whole parts of frames afterwards, with few rays a pixel and a denoiser."""
     pixels: int = 1024
     """Pixels a step."""
-    rays: int = 64
+    rays: int = 48
     """Rays a pixel at the start."""
-    last_rays: int = 256
+    last_rays: int = 96
     """Rays a pixel at the end; doubled until then at even distances."""
     polish_px: int = 9000
     """Pixels of a part of a frame."""
@@ -39,13 +39,16 @@ class InverseConfig:
     """Learning rate of log radiance."""
     gain_rate: float = 0.005
     """Learning rate of the log gain of all light."""
-    normal_rate: float = 0.003
+    normal_rate: float = 0.01
     """Learning rate of shading normals. 0 keeps those of the geometry."""
+    normal_roughness: float = 0.3
+    """Only surfaces that distillation found glossier than this bend their normals: reflections say
+    where they face. Matt ones would bend to explain shadows."""
     normal_weight: float = 0.5
     """Pull of shading normals to where they started."""
     albedo_smoothness: float = 0.01
     """Weight of log-albedo differences across pixels where the photo has no edge."""
-    gloss_smoothness: float = 0.01
+    gloss_smoothness: float = 0.05
     """The same for roughness and metalness."""
     metallic_weight: float = 0.01
     """Pull of metalness to 0: what dielectrics explain needs no metal."""

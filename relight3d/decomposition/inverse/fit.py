@@ -115,6 +115,7 @@ class InverseRendering(PhotoDescent):
             (contributions(rasterize, self.gaussians, camera) > MIN_CONTRIBUTION_PX).nonzero()[:, 0]
             for camera in self.cameras
         ]
+        self.glossy = (self._found.roughness < config.normal_roughness).to(self.splats.means)
         self.places = lifted(self.gaussians.means, proxy)
         self._field_is_light = len({photo.view.light for photo in photos}) == 1
         self.surface_light: SurfaceLight | None = None
@@ -153,6 +154,9 @@ class InverseRendering(PhotoDescent):
         for parameter in self.parameters.values():
             parameter.grad = None
         torch.stack(list(terms.values())).sum().backward()
+        normals = self.parameters["normals"].grad
+        if normals is not None:
+            normals *= self.glossy
         self.optimizer.step(self.parameters, self._learning_rates(step))
         self.steps_done += 1
         return {name: float(term.detach()) for name, term in terms.items()}
