@@ -4,9 +4,9 @@
 
 Each RUN is a finished run of `relight3d train` on a capture with ground truth; its fit and its
 distillation are shared by all rows. A row's run is kept below WORK, and read, not repeated, by the
-same command. Relit and albedo are scored as `relight3d eval --protocol tensoir` does; 'over unrelit'
-is against the photo with its best factor per channel, and normals are over the object alone, as
-`--protocol relight3d` says them.
+same command. Relit and albedo are scored as `relight3d eval --protocol tensoir` does;
+'over unrelit' is against the photo with its best factor per channel, and normals are over
+the object alone, as `--protocol relight3d` says them.
 """
 
 import argparse
@@ -112,12 +112,12 @@ def table(results: dict[str, dict[str, dict[str, Any]]], options: argparse.Names
     lines = [
         "# What each part of inverse rendering is worth",
         "",
-        f"Written by `scripts/ablate_inverse.py`: {options.steps} steps and {options.polish_steps} of "
-        f"polish, pictures of {options.spp} rays a pixel ('distillation alone': fast shading). One "
-        "fit and one distillation for all rows of a capture. Relit and albedo by the protocol "
+        f"Written by `scripts/ablate_inverse.py`: {options.steps} steps and "
+        f"{options.polish_steps} of polish, pictures of {options.spp} rays a pixel ('distillation "
+        "alone': fast shading). One fit and one distillation for all rows of a capture. Relit and albedo by the protocol "
         "tensoir, in dB; 'over unrelit' and normals by the protocol relight3d.",
         "",
-        f"{machine.get('cpu', 'unknown processor')}, commit {checkout_commit()}.",
+        f"{machine['processor']}, {machine['cores']} cores, commit {checkout_commit()}.",
     ]
     for name, rows in results.items():
         lights = list(next(iter(rows.values()))["tensoir"]["relit"]["lights"])
