@@ -92,7 +92,7 @@ def settings(run: Path, common: dict[str, int], row: str) -> LaterStages:
     """The later stages' settings of a row."""
     stored = stored_config(run)
     inverse = dataclasses.replace(InverseConfig(), **{**common, **ROWS[row]})
-    return LaterStages(stored.decomposition, stored.proxy, inverse)
+    return LaterStages(stored.decomposition, stored.proxy, inverse, stored.score_spp)
 
 
 def score(run: Path, cache: Path, spp: int) -> dict[str, Any]:
@@ -114,8 +114,8 @@ def table(results: dict[str, dict[str, dict[str, Any]]], options: argparse.Names
         "",
         f"Written by `scripts/ablate_inverse.py`: {options.steps} steps and "
         f"{options.polish_steps} of polish, pictures of {options.spp} rays a pixel ('distillation "
-        "alone': fast shading). One fit and one distillation for all rows of a capture. Relit and albedo by the protocol "
-        "tensoir, in dB; 'over unrelit' and normals by the protocol relight3d.",
+        "alone': fast shading). One fit and one distillation for all rows of a capture. Relit and "
+        "albedo by the protocol tensoir, in dB; 'over unrelit' and normals by the protocol relight3d.",
         "",
         f"{machine['processor']}, {machine['cores']} cores, commit {checkout_commit()}.",
     ]

@@ -84,6 +84,7 @@ class LaterStages:
     decomposition: DecompositionConfig
     proxy: ProxyConfig
     inverse: InverseConfig
+    score_spp: int
 
 
 def decompose_run(
