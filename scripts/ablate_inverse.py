@@ -115,7 +115,7 @@ def table(results: dict[str, dict[str, dict[str, Any]]], options: argparse.Names
         f"Written by `scripts/ablate_inverse.py`: {options.steps} steps and "
         f"{options.polish_steps} of polish, pictures of {options.spp} rays a pixel ('distillation "
         "alone': fast shading). One fit and one distillation for all rows of a capture. Relit and "
-        "albedo by the protocol tensoir, in dB; 'over unrelit' and normals by the protocol relight3d.",
+        "albedo by the protocol tensoir, in dB; 'over unrelit' and normals by relight3d's own.",
         "",
         f"{machine['processor']}, {machine['cores']} cores, commit {checkout_commit()}.",
     ]
