@@ -166,10 +166,9 @@ class TracedRelighter:
 
     def _counts(self) -> SampleCounts | None:
         """How the samples are spent; None where there is nothing to find."""
-        spp = self.options.spp
-        if self.light is None:
-            return SampleCounts(spp - spp // 2, spp // 2, 0) if self.bounce else None
-        return SampleCounts(spp - spp // 2 - max(1, spp // 4), max(1, spp // 4), spp // 2)
+        if self.light is None and not self.options.bounces:
+            return None
+        return SampleCounts.shared(self.options.spp, self.light is not None)
 
     @property
     def bounce(self) -> Bounce | None:
