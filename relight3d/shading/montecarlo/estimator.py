@@ -81,7 +81,7 @@ class SampleCounts:
 
     @classmethod
     def shared(cls, rays: int, distant: bool) -> "SampleCounts":
-        """So many rays (2 or more) by all strategies; half go to the light if there is `distant`."""
+        """So many rays, 2 or more, by all strategies: half toward the light if it is distant."""
         light = rays // 2 if distant else 0
         ggx = max(1, (rays - light) // 2)
         return cls(rays - light - ggx, ggx, light)
