@@ -72,6 +72,7 @@ def main() -> None:
     parser.add_argument("--env", type=Path, required=True, help=".hdr or .exr")
     parser.add_argument("--view", type=int, default=0, help="which test view")
     parser.add_argument("--out", type=Path, default=Path("three_js"), help="folder for the sheet")
+    parser.add_argument("--timeout", type=float, default=600.0, help="seconds for the browser")
     parser.add_argument("--table", type=Path, help="Markdown file to append the rows to")
     options = parser.parse_args()
     try:
@@ -92,7 +93,7 @@ def compare(options: argparse.Namespace) -> None:
         glb = Path(scratch) / "asset.glb"
         write_glb(glb, asset, capture.capture_from_source)
         place = gltf_from_capture(capture.capture_from_source)
-        theirs = draw_by_three(glb, camera, place, variants(light))
+        theirs = draw_by_three(glb, camera, place, variants(light), options.timeout)
     drawn = {name: coarse(theirs.pictures[name]) for name in variants(light)}
     ours, plain = by_splats(asset, camera, light)
     three, *others = (picture * alpha_first(asset.exposure) for picture in drawn.values())

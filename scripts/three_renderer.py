@@ -50,7 +50,7 @@ def draw_by_three(
     camera: Cameras,
     gltf_from_world: Similarity,
     environments: dict[str, EnvironmentLight],
-    timeout_s: float = 300.0,
+    timeout_s: float,
 ) -> ThreePictures:
     """Let three.js light a .glb by environment maps alone, and show its surface.
 
@@ -169,7 +169,7 @@ def _browse(
         except queue.Empty:
             raise BrowserError(
                 f"{program} did not finish within {timeout_s:.0f} s; {len(results)} pictures came. "
-                f"Open {PAGE / 'index.html'} to see what it does, or give it more time."
+                f"Open {PAGE / 'index.html'} to see what it does, or give it more time: --timeout."
             ) from None
         finally:
             process.terminate()

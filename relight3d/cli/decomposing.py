@@ -28,6 +28,8 @@ class DecomposeArguments:
     """The mesh that rays are traced against."""
     inverse: InverseConfig = dataclasses.field(default_factory=InverseConfig)
     """Refinement by traced rays, if it has steps."""
+    score_spp: int = 0
+    """Rays a pixel of relit pictures in scores and report, 2 to 512; 0: fast shading without."""
 
 
 def run_decompose(arguments: list[str]) -> None:
@@ -38,14 +40,17 @@ def run_decompose(arguments: list[str]) -> None:
         from relight3d.pipeline.run_settings import stored_config
 
         stored = stored_config(Path(folder))
-        defaults = {name: getattr(stored, name) for name in ("decomposition", "proxy", "inverse")}
+        defaults = {
+            name: getattr(stored, name)
+            for name in ("decomposition", "proxy", "inverse", "score_spp")
+        }
     parsed = parse("decompose", DecomposeArguments, arguments, defaults)
 
     from relight3d.pipeline.loop import Cadence
     from relight3d.pipeline.signals import Interrupted
     from relight3d.pipeline.train import LaterStages, decompose_run
 
-    later = LaterStages(parsed.decomposition, parsed.proxy, parsed.inverse)
+    later = LaterStages(parsed.decomposition, parsed.proxy, parsed.inverse, parsed.score_spp)
     try:
         run = decompose_run(parsed.run, later, parsed.overwrite, Cadence(parsed.checkpoint_seconds))
     except Interrupted as stopped:

@@ -53,7 +53,6 @@ from relight3d.shading.sampled import LightBySamples, gather_with_noise
 
 RAYS_AT_ONCE = 1 << 20
 """Bounds memory: about 200 bytes a ray."""
-LINK_SEED = 0
 OPAQUE = 0.999
 """Nothing behind such a pixel is seen."""
 
@@ -101,23 +100,27 @@ class TracedRelighter:
                 "Relighting needs an environment, or at least one point light, sun or soft light."
             )
         self._gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+        self._glows: dict[tuple[float, float, float], SurfaceGlow] = {}
         self._direct: Tensor | None = None
-        self._glow: SurfaceGlow | None = None
         self.links = links
-        if links is None and self.options.bounces:
-            self.links = link(self.proxy, tracer.hit, torch.Generator().manual_seed(LINK_SEED))
         self.light: LightSampler | None = None
         if environment is not None or lobes:
             device, sampler = asset.splats.means.device, None
             if environment is not None:
                 sampler = EnvironmentSampler(environment.radiance_linear.to(device), rotation_rad)
             self.light = LightSampler(sampler, lobes, device)
+        if self.options.bounces:
+            generator = torch.Generator().manual_seed(self.options.seed)
+            self.links = links or link(self.proxy, tracer.hit, generator)
+            self._direct = direct_irradiance(
+                self.links, self.light, self.lamps, tracer.occluded, generator
+            )
 
     def with_gain(self, albedo_gain: tuple[float, float, float]) -> "TracedRelighter":
         """The same lights on another albedo."""
         other = copy.copy(self)
         other.subject = self.subject.with_gain(albedo_gain)
-        other._gain, other._glow = albedo_gain, None
+        other._gain = albedo_gain
         return other
 
     @torch.no_grad()
@@ -166,30 +169,24 @@ class TracedRelighter:
 
     def _counts(self) -> SampleCounts | None:
         """How the samples are spent; None where there is nothing to find."""
-        spp = self.options.spp
-        if self.light is None:
-            return SampleCounts(spp - spp // 2, spp // 2, 0) if self.bounce else None
-        return SampleCounts(spp - spp // 2 - max(1, spp // 4), max(1, spp // 4), spp // 2)
+        if self.light is None and not self.options.bounces:
+            return None
+        return SampleCounts.shared(self.options.spp, self.light is not None)
 
     @property
     def bounce(self) -> Bounce | None:
         """What the mesh sends back along rays that hit it, under these lights."""
-        if not self.options.bounces:
+        if self._direct is None or self.links is None:
             return None
-        if self._glow is None:
-            links, found = self.links, self.proxy.materials
-            assert links is not None and found is not None
-            if self._direct is None:
-                self._direct = direct_irradiance(
-                    links, self.light, self.lamps, self.tracer.occluded,
-                    torch.Generator().manual_seed(self.options.seed),
-                )  # fmt: skip
+        if self._gain not in self._glows:
+            found = self.proxy.materials
+            assert found is not None
             gain = found.albedo_linear.new_tensor(self._gain)
             albedo = (found.albedo_linear * gain).clamp(0.0, 1.0)
             reflectance = whole_reflectance(dataclasses.replace(found, albedo_linear=albedo))
-            leaving = leaving_radiance(links, self._direct, reflectance, self.options.bounces)
-            self._glow = SurfaceGlow(self.proxy, self.tracer.hit, leaving)
-        return self._glow
+            leaving = leaving_radiance(self.links, self._direct, reflectance, self.options.bounces)
+            self._glows[self._gain] = SurfaceGlow(self.proxy, self.tracer.hit, leaving)
+        return self._glows[self._gain]
 
     def _floor(
         self, drawn: Drawn, center: Float[Tensor, "3"], generator: torch.Generator

@@ -84,10 +84,13 @@ class LaterStages:
     decomposition: DecompositionConfig
     proxy: ProxyConfig
     inverse: InverseConfig
+    score_spp: int
 
 
-def decompose_run(path: Path, later: LaterStages, overwrite: bool, cadence: Cadence) -> RunFolder:
-    """All stages after the first, in a run where that is done.
+def decompose_run(
+    path: Path, later: LaterStages, overwrite: bool, cadence: Cadence, review: bool = True
+) -> RunFolder:
+    """All stages after the first, in a run where that is done; scored and reported if `review`.
 
     Raises:
         CheckpointError: Not a run; its first stage is not done; or it has a decomposition made
@@ -113,5 +116,5 @@ def decompose_run(path: Path, later: LaterStages, overwrite: bool, cadence: Cade
         write_json(run.config_path, {**run.read_config(), "settings": settings})
         rasterize = get_rasterizer(train_config.backend)
         flow = Flow(run, capture, photos, train_config, settings, rasterize, cadence)
-        flow.run_to("decompose", origin.start, review=True)
+        flow.run_to("decompose", origin.start, review)
     return run

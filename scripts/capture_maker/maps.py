@@ -38,7 +38,11 @@ def true_maps(tracer: Tracer, pose: np.ndarray, fov_x_rad: float, size_px: int, 
     total = np.zeros((size_px, size_px, 10))
     for index in range(PASSES):
         hits = tracer.first_hits(pose, fov_x_rad, GRID * size_px, (seed + index) % 2**32)
-        values = _values(tracer.surfaces, hits, pose)
+        away = pose[:3, 3] - hits["position"]
+        hit = (hits["shape"] >= 0)[:, None]
+        values = np.concatenate(
+            [values_at(tracer.surfaces, hits, away), hit * (away @ pose[:3, 2:3]), hit], 1
+        )
         total += values.reshape(size_px, GRID, size_px, GRID, -1).sum((1, 3))
     count = total[..., 9:]
     mean = np.divide(total, count, out=np.zeros_like(total), where=count > 0)
@@ -49,22 +53,28 @@ def true_maps(tracer: Tracer, pose: np.ndarray, fov_x_rad: float, size_px: int, 
     )
 
 
-def _values(surfaces: list[Surface], hits: dict[str, np.ndarray], pose: np.ndarray) -> np.ndarray:
-    """[N, 10]: albedo 3, normal 3, roughness, metallic, depth, 1; zero where nothing was hit."""
-    values = np.zeros((len(hits["shape"]), 10))
+def values_at(surfaces: list[Surface], hits: dict[str, np.ndarray], away: np.ndarray) -> np.ndarray:
+    """What the surfaces are where rays meet them.
+
+    Args:
+        surfaces: Of the tracer.
+        hits: N of them, as `Tracer.first_hits` gives them.
+        away: [N, 3] from the hits toward where the rays came from, of any length.
+
+    Returns:
+        [N, 8]: albedo 3, normal 3, roughness, metallic; zero where nothing was hit.
+    """
+    values = np.zeros((len(hits["shape"]), 8))
     for index in np.unique(hits["shape"]):
         if index < 0:
             continue
         rows = np.flatnonzero(hits["shape"] == index)
         surface, uv = surfaces[index], hits["uv"][rows]
-        material = surface.material
+        material, interpolated = surface.material, hits["normal"][rows]
         values[rows, 0:3] = sample(material.base_color, uv)
-        away = pose[:3, 3] - hits["position"][rows]
-        values[rows, 3:6] = _normals(surface, uv, hits["normal"][rows], hits["du"][rows], away)
+        values[rows, 3:6] = _normals(surface, uv, interpolated, hits["du"][rows], away[rows])
         values[rows, 6:7] = sample(material.roughness, uv)
         values[rows, 7:8] = sample(material.metallic, uv)
-        values[rows, 8] = away @ pose[:3, 2]
-        values[rows, 9] = 1
     return values
 
 

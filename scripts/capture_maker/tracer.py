@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 
-from capture_maker.surfaces import Surface, Texture, joined
+from capture_maker.surfaces import Material, Surface, Texture, joined
 from relight3d.core.errors import BackendUnavailableError, ConfigurationError
 
 BLOCK_PX = 16
@@ -161,24 +161,28 @@ class Tracer:
         material = surface.material
         key = (id(material), surface.mirrored)
         if key not in self._materials:
-            color = self._texture(material.base_color)
-            if material.lambertian:
-                inner = {"type": "diffuse", "reflectance": color}
-            else:
-                inner = {
-                    "type": "principled",
-                    "base_color": color,
-                    "roughness": self._texture(material.roughness),
-                    "metallic": self._texture(material.metallic),
-                    "specular": 0.5,
-                }
+            inner = self.reflection(material)
             if material.normal is not None:
                 normal = tangent_normals(surface)
-                inner = {"type": "normalmap", "normalmap": self._texture(normal), "bsdf": inner}
+                inner = {"type": "normalmap", "normalmap": self.texture(normal), "bsdf": inner}
             self._materials[key] = self._mi.load_dict({"type": "twosided", "bsdf": inner})
         return self._materials[key]
 
-    def _texture(self, texture: Texture) -> dict | float:
+    def reflection(self, material: Material) -> dict:
+        """Mitsuba's description of the material, without its normal map."""
+        color = self.texture(material.base_color)
+        if material.lambertian:
+            return {"type": "diffuse", "reflectance": color}
+        return {
+            "type": "principled",
+            "base_color": color,
+            "roughness": self.texture(material.roughness),
+            "metallic": self.texture(material.metallic),
+            "specular": 0.5,
+        }
+
+    def texture(self, texture: Texture) -> dict | float:
+        """Mitsuba's description of a texture."""
         if texture.is_constant and texture.pixels.shape[2] == 1:
             return float(texture.pixels[0, 0, 0])
         if texture.is_constant:

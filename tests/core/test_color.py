@@ -1,7 +1,7 @@
 import torch
 from torch.autograd import gradcheck
 
-from relight3d.core.color import linear_from_srgb, srgb_from_linear
+from relight3d.core.color import linear_from_srgb, luminance, srgb_from_linear
 
 
 def test_known_values():
@@ -30,3 +30,9 @@ def test_gradients_are_finite_at_black():
     torch.testing.assert_close(zero.grad.item(), 12.92)
     assert gradcheck(srgb_from_linear, (torch.rand(9).double().requires_grad_(),))
     assert gradcheck(linear_from_srgb, (torch.rand(9).double().requires_grad_(),))
+
+
+def test_luminance_of_white_and_the_primaries():
+    colors = torch.cat([torch.ones(1, 3), torch.eye(3)]).double()
+    expected = torch.tensor([1.0, 0.2126, 0.7152, 0.0722]).double()
+    torch.testing.assert_close(luminance(colors), expected)

@@ -20,7 +20,7 @@ from relight3d.core.errors import BackendUnavailableError, ConfigurationError, R
 Isa = Literal["avx512", "avx2", "baseline"]
 ISA_VARIABLE = "RELIGHT3D_ISA"
 MAX_THREADS = 16
-ABI = 3
+ABI = 4
 """Of the C functions; R3D_ABI in kernel/abi.h says the same. Raise both when one changes."""
 HOW_TO_BUILD = (
     "From a source tree run `python -m relight3d.backends.cpu.build`; otherwise reinstall with "

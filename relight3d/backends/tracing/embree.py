@@ -1,65 +1,148 @@
-"""Intel's Embree through `embreex` (BSD; its wheel brings Embree): the tracer of every CPU.
+"""Intel's Embree (Apache-2.0): the tracer of every CPU. The only file that imports embreex.
 
-The only file that imports embreex. Rays are traced in float32 and packets of them by several
-threads, which change no answer. Rays that lie on another device are brought here and back.
+The wheel of `embreex` (BSD) is taken for the library in it, whose C functions are called here and,
+for the rays, in the kernel (backends/cpu/kernel/trace.cpp): its own Python functions take one ray
+at a time, in the order given, where ours sort scattered ones and trace packets, on every thread.
 """
 
-import concurrent.futures
-from importlib import import_module, metadata
-from typing import Any
+import ctypes
+import weakref
+from functools import lru_cache
+from importlib import import_module
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from relight3d.backends.cpu.library import get_num_threads
+from relight3d.backends.cpu import library
 from relight3d.backends.tracing.interface import Hits
-from relight3d.backends.tracing.rays import no_hits, single_precision
-from relight3d.core.errors import BackendUnavailableError
+from relight3d.backends.tracing.rays import no_hits
+from relight3d.core.errors import BackendUnavailableError, Relight3dError
 from relight3d.core.surface import Mesh
 
-RAYS_AT_ONCE = 1 << 14
-"""Of one call of Embree, which holds the interpreter's lock only before and after."""
+MAJOR_VERSION = 4
+HOW_TO_INSTALL = (
+    "`pip install 'embreex>=4.4,<5'` brings it where there are wheels (Linux on x86-64, macOS); "
+    "tracer 'reference' runs anywhere, slowly."
+)
+
+_Pointer = ctypes.c_void_p
+_FUNCTIONS = {
+    "rtcNewDevice": (_Pointer, ctypes.c_char_p),
+    "rtcReleaseDevice": (None, _Pointer),
+    "rtcGetDeviceProperty": (ctypes.c_ssize_t, _Pointer, ctypes.c_int),
+    "rtcGetDeviceError": (ctypes.c_int, _Pointer),
+    "rtcNewScene": (_Pointer, _Pointer),
+    "rtcSetSceneFlags": (None, _Pointer, ctypes.c_int),
+    "rtcCommitScene": (None, _Pointer),
+    "rtcReleaseScene": (None, _Pointer),
+    "rtcNewGeometry": (_Pointer, _Pointer, ctypes.c_int),
+    "rtcSetNewGeometryBuffer": (
+        _Pointer, _Pointer, ctypes.c_int, ctypes.c_uint, ctypes.c_int, ctypes.c_size_t,
+        ctypes.c_size_t,
+    ),
+    "rtcCommitGeometry": (None, _Pointer),
+    "rtcAttachGeometry": (ctypes.c_uint, _Pointer, _Pointer),
+    "rtcReleaseGeometry": (None, _Pointer),
+    "rtcOccluded8": (None, *[_Pointer] * 4),
+    "rtcIntersect8": (None, *[_Pointer] * 4),
+}  # fmt: skip
+"""What is used of embree4/rtcore.h: results, then arguments."""
+
+_VERSION_PROPERTY, _TRIANGLES, _ROBUST = 0, 0, 1 << 2
+_INDICES, _VERTICES = (0, 0x5003), (1, 0x9003)
+"""RTC_BUFFER_TYPE_ and RTC_FORMAT_: three 32-bit numbers each."""
+
+
+@lru_cache
+def _embree() -> ctypes.CDLL:
+    try:
+        # A symbol is looked up in a library and in all that it links: so the one we want, whose
+        # file is called otherwise in every wheel, is found through the one that Python knows.
+        embree = ctypes.CDLL(import_module("embreex.rtcore_scene").__file__)
+        for name, (result, *arguments) in _FUNCTIONS.items():
+            function = getattr(embree, name)
+            function.restype, function.argtypes = result, arguments
+    except (ImportError, OSError, AttributeError) as error:
+        raise BackendUnavailableError(
+            f"Tracer 'embree' did not load ({error}). {HOW_TO_INSTALL}"
+        ) from error
+    version = _version_of(embree)
+    if version // 10000 != MAJOR_VERSION:
+        raise BackendUnavailableError(
+            f"Tracer 'embree' speaks Embree {MAJOR_VERSION}, whose rays lie in memory as no other "
+            f"version's need to; embreex brings {version} (40400 means 4.4.0). {HOW_TO_INSTALL}"
+        )
+    return embree
+
+
+def _version_of(embree: ctypes.CDLL) -> int:
+    device = embree.rtcNewDevice(b"threads=1")
+    version = embree.rtcGetDeviceProperty(device, _VERSION_PROPERTY)
+    embree.rtcReleaseDevice(device)
+    return version
 
 
 def embree_version() -> str:
-    """Of embreex, whose first numbers are Embree's.
+    """Such as '4.4.0'.
 
     Raises:
-        BackendUnavailableError: It is not installed, or does not load.
+        BackendUnavailableError: embreex is missing, does not load, or is too old or too new.
     """
-    _load()
-    return metadata.version("embreex")
+    version = _version_of(_embree())
+    return f"{version // 10000}.{version // 100 % 100}.{version % 100}"
 
 
-def _load() -> tuple[Any, Any]:
-    try:
-        scene = import_module("embreex.rtcore_scene")
-        return scene.EmbreeScene, import_module("embreex.mesh_construction").TriangleMesh
-    except ImportError as error:
-        raise BackendUnavailableError(
-            f"Tracer 'embree' did not import ({error}). `pip install embreex` brings it, with "
-            "Embree inside, for Linux, macOS and Windows; tracer 'reference' runs anywhere, slowly."
-        ) from error
+def _release(scene: int, device: int) -> None:
+    _embree().rtcReleaseScene(scene)
+    _embree().rtcReleaseDevice(device)
 
 
 class EmbreeTracer:
-    """`interface.Tracer` by Embree's bounding volume hierarchy, watertight between neighbours."""
+    """`interface.Tracer` by Embree's bounding volume hierarchy, watertight between neighbours.
 
-    def __init__(self, mesh: Mesh) -> None:
+    float32; rays on other devices are brought here, and answers back. Threads are the kernel's
+    (`backends.cpu.library`) and change no bit.
+    """
+
+    def __init__(self, mesh: Mesh, sort_rays: bool = True) -> None:
         """Build the hierarchy.
 
+        Args:
+            mesh: Copied.
+            sort_rays: Trace scattered rays in the order of a curve on which they start: neighbours
+                visit the same boxes, and find them in the cache.
+
         Raises:
-            BackendUnavailableError: embreex is missing.
+            BackendUnavailableError: embreex or the kernel is missing.
         """
-        scene, triangles = _load()
-        self._scene = None
+        embree = _embree()
+        library.chosen_isa()  # or it says how to build the kernel
+        self.sort_rays = sort_rays
+        device = embree.rtcNewDevice(f"threads={library.get_num_threads()}".encode())
+        self._scene: int = embree.rtcNewScene(device)
+        weakref.finalize(self, _release, self._scene, device)
+        embree.rtcSetSceneFlags(self._scene, _ROBUST)
         if len(mesh) > 0:
-            self._scene = scene(robust=True)
-            vertices = mesh.vertices.detach().to("cpu", torch.float32).numpy()
-            triangles(self._scene, vertices, mesh.faces.to("cpu", torch.int32).numpy())
-            # The hierarchy is built with the first call, which must not be two threads' at once.
-            self._scene.run(vertices[:1], vertices[:1])
+            geometry = embree.rtcNewGeometry(device, _TRIANGLES)
+            corners, faces = mesh.vertices.detach(), mesh.faces
+            for kind, values in (
+                (_VERTICES, corners.to("cpu", torch.float32).contiguous()),
+                (_INDICES, faces.to("cpu", torch.int32).contiguous()),
+            ):
+                to = embree.rtcSetNewGeometryBuffer(geometry, kind[0], 0, kind[1], 12, len(values))
+                if to is not None:  # else the device knows why
+                    ctypes.memmove(to, values.data_ptr(), values.nbytes)
+            embree.rtcCommitGeometry(geometry)
+            embree.rtcAttachGeometry(self._scene, geometry)
+            embree.rtcReleaseGeometry(geometry)
+        embree.rtcCommitScene(self._scene)
+        error = embree.rtcGetDeviceError(device)
+        if error != 0:
+            raise Relight3dError(
+                f"Embree could not build its hierarchy over {len(mesh)} triangles: RTCError "
+                f"{error}, where 4 is lack of memory. Use a coarser mesh."
+            )
 
     @torch.no_grad()
     def occluded(
@@ -69,12 +152,9 @@ class EmbreeTracer:
         far: Float[Tensor, " R"] | None = None,
     ) -> Bool[Tensor, " R"]:
         """See `interface.Tracer.occluded`."""
-        if self._scene is None or len(origins) == 0:
-            return torch.zeros(len(origins), dtype=torch.bool, device=origins.device)
-        found = torch.cat(
-            [torch.from_numpy(part) for part in self._run(origins, directions, far, "OCCLUDED")]
-        )
-        return (found >= 0).to(origins.device)
+        found = torch.empty(len(origins), dtype=torch.bool)
+        self._trace("rtcOccluded8", origins, directions, far, found, None, None, None)
+        return found.to(origins.device)
 
     @torch.no_grad()
     def hit(
@@ -84,35 +164,30 @@ class EmbreeTracer:
         far: Float[Tensor, " R"] | None = None,
     ) -> Hits:
         """See `interface.Tracer.hit`."""
-        if self._scene is None or len(origins) == 0:
-            return no_hits(origins)
-        parts = self._run(origins, directions, far, "INTERSECT", output=True)
-        distance, triangle, u, v = (
-            torch.cat([torch.from_numpy(part[name]) for part in parts])
-            for name in ("tfar", "primID", "u", "v")
-        )
-        found = triangle >= 0
-        weights = torch.stack([u, v], -1)
+        hits = no_hits(origins.new_empty(len(origins), 3, device="cpu", dtype=torch.float32))
+        answers = (hits.distance, hits.triangle, hits.barycentrics)
+        self._trace("rtcIntersect8", origins, directions, far, None, *answers)
         return Hits(
-            torch.where(found, distance, torch.inf).to(origins),
-            triangle.long().to(origins.device),
-            torch.where(found[:, None], weights, 0.0).to(origins),
+            hits.distance.to(origins),
+            hits.triangle.to(origins.device),
+            hits.barycentrics.to(origins),
         )
 
-    def _run(
-        self, origins: Tensor, directions: Tensor, far: Tensor | None, query: str, **options: bool
-    ) -> list[Any]:
-        """Embree's answers to all rays, in pieces."""
-        rays = single_precision(origins, directions, far, torch.device("cpu"))
-        pieces = list(zip(*(x.split(RAYS_AT_ONCE) for x in rays), strict=True))
-
-        def trace(piece: tuple[Tensor, Tensor, Tensor]) -> Any:
-            start, along, limit = (x.numpy() for x in piece)  # Embree writes into `limit`: ours
-            assert self._scene is not None
-            return self._scene.run(start, along, dists=limit, query=query, **options)
-
-        threads = min(get_num_threads(), len(pieces))
-        if threads == 1:
-            return [trace(piece) for piece in pieces]
-        with concurrent.futures.ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(trace, pieces))
+    def _trace(
+        self,
+        query: str,
+        origins: Tensor,
+        directions: Tensor,
+        far: Tensor | None,
+        *answers: Tensor | None,
+    ) -> None:
+        rays = [
+            None if x is None else x.detach().to("cpu", torch.float32).contiguous()
+            for x in (origins, directions, far)
+        ]
+        address = ctypes.cast(getattr(_embree(), query), _Pointer).value
+        assert address is not None
+        library.call(
+            "r3d_trace", address, self._scene, *rays, len(origins), int(self.sort_rays),
+            library.get_num_threads(), *answers,
+        )  # fmt: skip

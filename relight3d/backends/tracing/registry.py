@@ -16,8 +16,9 @@ from relight3d.core.surface import Mesh
 def _load_embree() -> tuple[Callable[[Mesh], Tracer], str]:
     module = import_module("relight3d.backends.tracing.embree")
     version = module.embree_version()
-    threads = import_module("relight3d.backends.cpu.library").get_num_threads()
-    return module.EmbreeTracer, f"embreex {version}, {threads} threads"
+    kernel = import_module("relight3d.backends.cpu.library")
+    detail = f"Embree {version}, instruction set {kernel.chosen_isa()} of the kernel around it"
+    return module.EmbreeTracer, f"{detail}; {kernel.get_num_threads()} threads"
 
 
 def _load_warp() -> tuple[Callable[[Mesh], Tracer], str]:

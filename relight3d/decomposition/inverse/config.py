@@ -41,7 +41,7 @@ class InverseConfig:
     """Learning rate of the log gain of all light."""
     normal_rate: float = 0.01
     """Learning rate of shading normals. 0 keeps those of the geometry."""
-    normal_roughness: float = 0.3
+    normal_roughness: float = 0.4
     """Only surfaces that distillation found glossier than this bend their normals: reflections say
     where they face. Matt ones would bend to explain shadows."""
     normal_weight: float = 0.5

@@ -146,7 +146,7 @@ class InverseRendering(PhotoDescent):
         drawn, center = self.draw(crop_cameras(self.cameras[index], window), index)
         light = self.light_of(photo.view.light)
         terms = objective.regularisers(drawn, self.parameters, self._found.normals, config)
-        view = _View(drawn, center, target, light, generator)
+        view = _View(drawn, center, target, photo.alpha(), light, generator)
         if polishing:
             terms |= self._frame_term(view)
         else:
@@ -210,6 +210,8 @@ class InverseRendering(PhotoDescent):
         drawn = view.drawn
         progress = drawn.at_covered("progress").detach()
         trusted = (drawn.coverage > OPAQUE) & (progress > TRUSTED)
+        if view.mask is not None:
+            trusted = trusted & (drawn.pick(view.mask.to(progress)) > OPAQUE)
         rows = trusted[:, 0].nonzero()[:, 0]
         rows = rows[torch.randperm(len(rows), generator=view.generator)[: self.config.pixels]]
         if not len(rows):
@@ -255,6 +257,8 @@ class InverseRendering(PhotoDescent):
             sampled = gather_with_noise(points, *traced, counts)
             radiance = radiance + filtered(drawn, points, *sampled, rays)
         trust = drawn.at_covered("progress").detach() * drawn.coverage
+        if view.mask is not None:
+            trust = trust * drawn.pick(view.mask.to(trust))
         image = drawn.put(
             torch.lerp(drawn.pick(view.target), srgb_from_linear(radiance.clamp_min(0.0)), trust),
             view.target,
@@ -302,5 +306,8 @@ class _View:
     drawn: Drawn
     center: Float[Tensor, "3"]
     target: Float[Tensor, "H W 3"]
+    """Display-referred, at the exposure that all photos share."""
+    mask: Float[Tensor, "H W 1"] | None
+    """The photo's own."""
     light: PhotoLight
     generator: torch.Generator

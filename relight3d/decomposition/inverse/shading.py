@@ -34,9 +34,9 @@ class PhotoLight:
 
 def counts_for(rays: int, light: PhotoLight) -> SampleCounts | None:
     """How the rays of a pixel are spent; None where they can find nothing."""
-    if light.distant is None:
-        return SampleCounts(rays - rays // 2, rays // 2, 0) if light.bounce else None
-    return SampleCounts(rays - rays // 4 - rays // 2, rays // 4, rays // 2)
+    if light.distant is None and light.bounce is None:
+        return None
+    return SampleCounts.shared(rays, light.distant is not None)
 
 
 def shade_points(

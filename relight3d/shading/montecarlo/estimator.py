@@ -79,6 +79,13 @@ class SampleCounts:
                 f"Sample counts must be >= 0 and not all 0, got {counts} (cosine, ggx, light)."
             )
 
+    @classmethod
+    def shared(cls, rays: int, distant: bool) -> "SampleCounts":
+        """So many rays, 2 or more, by all strategies: half toward the light if it is distant."""
+        light = rays // 2 if distant else 0
+        ggx = max(1, (rays - light) // 2)
+        return cls(rays - light - ggx, ggx, light)
+
     @property
     def total(self) -> int:
         """Rays a point."""

@@ -11,7 +11,7 @@
 #endif
 
 // Raised with every change of a function's arguments, here and in library.py.
-#define R3D_ABI 3
+#define R3D_ABI 4
 
 namespace relight3d {
 

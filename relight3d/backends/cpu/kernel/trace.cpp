@@ -1,0 +1,170 @@
+// Rays against an Embree scene: packets of eight, scattered rays sorted, on every thread.
+//
+// Embree comes with a Python wheel and is not linked: Python hands over the addresses of the scene
+// and of rtcOccluded8 or rtcIntersect8. The structs mirror RTCRay8, RTCHit8 and RTCOccludedArguments
+// (or RTCIntersectArguments) of embree4/rtcore_ray.h and rtcore_common.h.
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "abi.h"
+#include "pool.h"
+
+namespace relight3d {
+namespace {
+
+constexpr int W = 8;
+constexpr size_t PIECE = 1 << 15;  // rays of a thread's job; fixed, so that packets are, too
+constexpr int CELL_BITS = 5;       // per axis; finer cells make nothing faster
+constexpr uint32_t COHERENT = 1u << 16, INVALID = ~0u;  // RTC_RAY_QUERY_FLAG_, RTC_INVALID_GEOMETRY_ID
+constexpr float SAME_DIRECTION = 0.98f;  // mean cosine between neighbours
+
+struct alignas(32) Packet {
+  float origin[3][W], near[W], direction[3][W], time[W], far[W];
+  uint32_t mask[W], id[W], flags[W];
+  float normal[3][W], u[W], v[W];  // of hits, which rtcOccluded8 does not touch
+  uint32_t triangle[W], geometry[W], instance[4][W];  // more than any Embree 4 writes
+};
+
+struct Arguments {
+  uint32_t flags, features;
+  void *context, *filter, *function;
+  uint64_t spare[2];
+};
+
+using Query = void (*)(const int *valid, void *scene, void *packet, Arguments *arguments);
+
+struct Rays {
+  const float *origins, *directions, *far;  // [R, 3], [R, 3], [R] or null
+};
+
+// Where answers go: `occluded` alone, or the other three.
+struct Answers {
+  uint8_t *occluded;
+  float *distance;
+  int64_t *triangle;
+  float *barycentrics;
+};
+
+// A thread's notes on the order of one piece.
+class Order {
+ public:
+  // Fills order() with the rays by Morton code of the cell they start in; false if most start in
+  // the cell of the ray before, as a camera's do, and sorting would bring nothing.
+  bool sort(const float *origins, size_t n) {
+    float low[3], scale[3];
+    for (int k = 0; k < 3; k++) {
+      float least = INFINITY, most = -INFINITY;
+      for (size_t i = 0; i < n; i++) {
+        least = std::min(least, origins[3 * i + k]);  // passes over NaN
+        most = std::max(most, origins[3 * i + k]);
+      }
+      low[k] = least;
+      scale[k] = most > least ? (float)(1 << CELL_BITS) / (most - least) : 0.0f;
+    }
+    codes_.resize(n);
+    size_t stays = 0;
+    for (size_t i = 0; i < n; i++) {
+      uint32_t code = 0;
+      for (int k = 0; k < 3; k++) code |= spread(cell((origins[3 * i + k] - low[k]) * scale[k])) << k;
+      codes_[i] = (uint16_t)code;
+      stays += i > 0 && code == codes_[i - 1];
+    }
+    if (2 * stays >= n) return false;
+    starts_.assign((1 << 3 * CELL_BITS) + 1, 0);
+    order_.resize(n);
+    for (uint16_t code : codes_) starts_[code + 1]++;
+    for (size_t c = 1; c < starts_.size(); c++) starts_[c] += starts_[c - 1];
+    for (size_t i = 0; i < n; i++) order_[starts_[codes_[i]]++] = (uint32_t)i;
+    return true;
+  }
+  const uint32_t *order() const { return order_.data(); }
+
+ private:
+  static uint32_t cell(float x) {  // 0 for NaN
+    constexpr float LAST = (1 << CELL_BITS) - 1;
+    return x > 0.0f ? (uint32_t)std::min(x, LAST) : 0;
+  }
+  static uint32_t spread(uint32_t x) {  // abcde to a00b00c00d00e
+    x = (x | x << 8) & 0x100f;
+    x = (x | x << 4) & 0x10c3;
+    return (x | x << 2) & 0x1249;
+  }
+  std::vector<uint16_t> codes_;
+  std::vector<uint32_t> starts_, order_;
+};
+
+bool parallel_rays(const float *directions, size_t n) {
+  float sum = 0;
+  for (size_t i = 3; i < 3 * n; i++) sum += directions[i] * directions[i - 3];
+  return sum > SAME_DIRECTION * (float)n;  // false for NaN
+}
+
+// The last number before x > 0.
+float before(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  bits--;
+  std::memcpy(&x, &bits, sizeof bits);
+  return x;
+}
+
+// Puts a ray into a lane; false if it can hit nothing. A hit at `far` itself does not count.
+bool load(const Rays &rays, size_t ray, Packet &packet, int lane) {
+  float far = rays.far ? rays.far[ray] : INFINITY, sum = 0;
+  for (int k = 0; k < 3; k++) {
+    packet.origin[k][lane] = rays.origins[3 * ray + k];
+    packet.direction[k][lane] = rays.directions[3 * ray + k];
+    sum += 0.0f * (packet.origin[k][lane] + packet.direction[k][lane]);  // NaN unless finite
+  }
+  packet.far[lane] = std::isinf(far) ? far : before(far);
+  packet.geometry[lane] = INVALID;
+  return sum == 0.0f && far > 0.0f;
+}
+
+void store(const Packet &packet, const int *valid, int lane, size_t ray, const Answers &out) {
+  if (out.occluded) {
+    out.occluded[ray] = valid[lane] && packet.far[lane] < 0.0f;  // Embree's sign of a hit
+    return;
+  }
+  bool hit = valid[lane] && packet.geometry[lane] != INVALID;
+  out.distance[ray] = hit ? packet.far[lane] : INFINITY;
+  out.triangle[ray] = hit ? (int64_t)packet.triangle[lane] : -1;
+  out.barycentrics[2 * ray] = hit ? packet.u[lane] : 0.0f;
+  out.barycentrics[2 * ray + 1] = hit ? packet.v[lane] : 0.0f;
+}
+
+}  // namespace
+}  // namespace relight3d
+
+// `query` is the address of rtcOccluded8 where `occluded` is given, else of rtcIntersect8.
+extern "C" R3D_EXPORT int r3d_trace(int64_t query, int64_t scene, const float *origins,
+                                    const float *directions, const float *far, int64_t count,
+                                    int64_t sorts, int64_t threads, uint8_t *occluded,
+                                    float *distance, int64_t *triangle, float *barycentrics) {
+  using namespace relight3d;
+  return guarded([&] {
+    const Rays rays{origins, directions, far};
+    const Answers out{occluded, distance, triangle, barycentrics};
+    parallel_pieces((int)threads, (size_t)count, PIECE, [&](size_t begin, size_t end) {
+      thread_local Order order;
+      const bool sorted = sorts && order.sort(origins + 3 * begin, end - begin);
+      const bool coherent = parallel_rays(directions + 3 * begin, end - begin);
+      Arguments arguments{coherent ? COHERENT : 0, ~0u, nullptr, nullptr, nullptr, {0, 0}};
+      Packet packet{};
+      alignas(32) int valid[W];
+      std::fill(packet.mask, packet.mask + W, ~0u);
+      for (size_t first = begin; first < end; first += W) {
+        const int lanes = (int)std::min<size_t>(W, end - first);
+        size_t ray[W];
+        std::fill(valid, valid + W, 0);
+        for (int k = 0; k < lanes; k++) {
+          ray[k] = sorted ? begin + order.order()[first - begin + k] : first + k;
+          valid[k] = load(rays, ray[k], packet, k) ? -1 : 0;
+        }
+        ((Query)query)(valid, (void *)scene, &packet, &arguments);
+        for (int k = 0; k < lanes; k++) store(packet, valid, k, ray[k], out);
+      }
+    });
+  });
+}
