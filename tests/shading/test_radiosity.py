@@ -183,7 +183,8 @@ def test_the_whole_reflectance_of_materials():
     share = whole_reflectance(SurfaceMaterials(albedo, rough, metal))
     assert 0.0 < float(share.min()) <= float(share.max()) <= MOST_REFLECTED
     white = whole_reflectance(SurfaceMaterials(torch.ones(500, 3), rough, torch.ones(500, 1)))
-    assert float(white.min()) > 0.6
+    assert float(white.max()) == pytest.approx(MOST_REFLECTED)
+    assert float(white.min()) > 0.35, "rough metals lose light that microfacets scatter twice"
     matt = whole_reflectance(SurfaceMaterials(albedo, torch.ones(500, 1), torch.zeros(500, 1)))
     assert float((matt - albedo).abs().max()) < 0.1
     one = torch.full((1, 1), 0.5, requires_grad=True)
@@ -219,9 +220,7 @@ def test_some_vertices_are_as_all():
         some.gather(leaving), every.gather(leaving)[which], rtol=0.05, atol=0.02
     )
     torch.testing.assert_close(some.sky(UNIFORM), every.sky(UNIFORM)[which], rtol=0.05, atol=0.02)
-    in_order, _ = links_of(
-        room(open_top=True), count=16, vertices=torch.arange(len(every.normals))
-    )
+    in_order, _ = links_of(room(open_top=True), count=16, vertices=torch.arange(len(every.normals)))
     again, _ = links_of(room(open_top=True), count=16)
     assert torch.equal(in_order.gather(leaving), again.gather(leaving))
 
