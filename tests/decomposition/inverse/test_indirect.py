@@ -1,4 +1,4 @@
-"""Which light a surface is believed to send: the field's where photos saw it, else its material's."""
+"""What light a surface is believed to send: the field's where photos saw it, else a reflection."""
 
 import dataclasses
 from math import pi
