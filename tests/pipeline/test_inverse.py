@@ -44,6 +44,12 @@ def plain(capture, tmp_path_factory):
     return out
 
 
+@pytest.fixture(autouse=True)
+def short_turntables(monkeypatch):
+    monkeypatch.setattr("relight3d.pipeline.review.TURNTABLE_FRAMES", 2)
+    monkeypatch.setattr("relight3d.pipeline.review.TURNTABLE_WIDTH_PX", 32)
+
+
 def checkpoints(run):
     """Content and time of change of each stage's checkpoint."""
     paths = (run / "checkpoints" / f"{stage}.safetensors" for stage in STAGES)

@@ -1,13 +1,14 @@
 """What light a surface is believed to send: the field's where photos saw it, else a reflection."""
 
 import dataclasses
+from collections.abc import Sequence
 from math import pi
 
 import pytest
 import torch
 
 from relight3d.backends.tracing.registry import get_tracer
-from relight3d.core.types import PointLight
+from relight3d.core.types import Materials, PointLight
 from relight3d.decomposition.inverse.indirect import SurfaceLight
 from relight3d.decomposition.proxy.vertex_weights import vertex_weights
 from relight3d.shading.montecarlo.lights import EnvironmentSampler
@@ -32,7 +33,12 @@ def light(trust_field: bool = True, seen_views: int = 4) -> SurfaceLight:
     )  # fmt: skip
 
 
-def leaving(of: SurfaceLight, sky=SKY, lamps=(), materials=MATERIALS) -> torch.Tensor:
+def leaving(
+    of: SurfaceLight,
+    sky: EnvironmentSampler | None = SKY,
+    lamps: Sequence[PointLight] = (),
+    materials: Materials = MATERIALS,
+) -> torch.Tensor:
     return of(materials, sky, lamps).leaving
 
 
