@@ -6,7 +6,7 @@ from torch import Tensor
 
 from relight3d.backends.tracing.interface import Hits
 from relight3d.core import sh
-from relight3d.core.surface import Mesh, Proxy
+from relight3d.core.surface import Mesh, Proxy, SurfaceMaterials
 
 
 def ball_proxy(radius: float = 1.0, count: int = 400, height: float = 0.0) -> Proxy:
@@ -19,7 +19,8 @@ def ball_proxy(radius: float = 1.0, count: int = 400, height: float = 0.0) -> Pr
     center = torch.tensor([0.0, 0.0, height])
     one = torch.ones(count, 1)
     mesh = Mesh(radius * vertices + center, faces)
-    return Proxy(mesh, vertices, 0.2 * one.expand(-1, 3), one, voxel=0.05 * radius)
+    materials = SurfaceMaterials(0.5 * one.expand(-1, 3), 0.8 * one, 0.0 * one)
+    return Proxy(mesh, vertices, 0.2 * one.expand(-1, 3), one, 0.05 * radius, materials)
 
 
 class BallTracer:

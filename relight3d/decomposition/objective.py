@@ -25,8 +25,8 @@ class Pulls:
 
 
 def forgive_saturation(
-    image: Float[Tensor, "H W 3"], target: Float[Tensor, "H W 3"]
-) -> Float[Tensor, "H W 3"]:
+    image: Float[Tensor, "*pixels 3"], target: Float[Tensor, "*pixels 3"]
+) -> Float[Tensor, "*pixels 3"]:
     """A photo cannot say how much brighter than white a pixel was: no error above saturation."""
     return torch.where((target >= SATURATED) & (image > target), target, image)
 

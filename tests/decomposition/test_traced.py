@@ -10,7 +10,10 @@ from scenes import orbit
 from traced_ball import BallTracer, ball_proxy
 
 from relight3d.backends.registry import get_rasterizer
+from relight3d.backends.tracing.interface import Hits
+from relight3d.backends.tracing.registry import get_tracer
 from relight3d.core.errors import ConfigurationError
+from relight3d.core.surface import Mesh, Proxy, SurfaceMaterials
 from relight3d.core.types import (
     Asset,
     DirectionalLight,
@@ -23,6 +26,7 @@ from relight3d.decomposition.relight import Relighter
 from relight3d.decomposition.trace_options import TraceOptions, required_proxy
 from relight3d.decomposition.traced import TracedRelighter, floor_under
 from relight3d.shading.lobes import soft_light
+from relight3d.shading.radiosity import SurfaceGlow, link
 
 PROXY = ball_proxy()
 WHITE = EnvironmentLight(torch.ones(8, 16, 3))
@@ -39,21 +43,40 @@ def asset(count=1200, albedo=0.5, roughness=0.8, metallic=0.0) -> Asset:
     return Asset(splats, materials, {}, proxy=PROXY)
 
 
+def two_balls() -> tuple[Asset, Proxy]:
+    """The asset and its proxy, and both again beside them, almost touching."""
+    one, shift = asset(500), torch.tensor([0.0, 2.1, 0.0])
+    splats, materials, surface = one.splats, one.materials, PROXY.materials
+    assert materials is not None and surface is not None
+    mesh = Mesh(
+        torch.cat([PROXY.mesh.vertices, PROXY.mesh.vertices + shift]),
+        torch.cat([PROXY.mesh.faces, PROXY.mesh.faces + len(PROXY.mesh.vertices)]),
+    )
+    proxy = Proxy(
+        mesh,
+        *(twice(x) for x in (PROXY.normals, PROXY.radiance_linear, PROXY.views)),
+        voxel=PROXY.voxel,
+        materials=SurfaceMaterials(*(twice(x) for x in vars(surface).values())),
+    )
+    both = Splats(*(twice(x) for x in vars(splats).values()))
+    both = dataclasses.replace(both, means=torch.cat([splats.means, splats.means + shift]))
+    found = Materials(*(twice(x) for x in vars(materials).values()))
+    return dataclasses.replace(one, splats=both, materials=found, proxy=proxy), proxy
+
+
+def twice(values: torch.Tensor) -> torch.Tensor:
+    return torch.cat([values, values])
+
+
 @pytest.fixture(scope="module")
 def rasterize():
     return get_rasterizer("cpu")
 
 
-def traced(of: Asset, rasterize, environment=None, bounce=None, lights=None, **options):
+def traced(of: Asset, rasterize, environment=None, lights=None, **options):
     chosen = dataclasses.replace(TraceOptions(spp=16), **options)
     return TracedRelighter(
-        of,
-        rasterize,
-        BallTracer(PROXY),
-        environment,
-        options=chosen,
-        bounce=bounce,
-        **(lights or {}),
+        of, rasterize, BallTracer(PROXY), environment, options=chosen, **(lights or {})
     )
 
 
@@ -139,34 +162,80 @@ def test_memory_is_bounded_without_changing_what_is_drawn(rasterize, monkeypatch
     assert float(found.mean()) == pytest.approx(float(expected.mean()), rel=0.01)
 
 
-def test_what_hides_the_sky_may_shine(rasterize):
-    """Where nothing is open it is black without bounces, and as what hides shines with them."""
+class Cave:
+    """A ball's surroundings that all rays end in, on the front of the nearest triangles."""
 
-    class Closed(BallTracer):
-        def occluded(self, origins, directions, far=None):
-            return torch.ones(len(origins), dtype=torch.bool)
+    def __init__(self):
+        self._facing = -PROXY.mesh.face_normals
 
-    def glow(origins, directions):
-        return torch.ones_like(origins)
+    def occluded(self, origins, directions, far=None):
+        return torch.ones(len(origins), dtype=torch.bool)
 
-    cameras = orbit(1, 16, 16)
+    def hit(self, origins, directions, far=None):
+        triangle = (directions @ self._facing.T).argmax(-1)
+        return Hits(torch.ones(len(origins)), triangle, torch.full((len(origins), 2), 1 / 3))
+
+
+def test_what_hides_the_sky_is_black_without_bounces_and_sends_light_with_them(rasterize):
+    def picture(bounces, links=None):
+        options = TraceOptions(16, bounces=bounces, denoise=False)
+        return TracedRelighter(
+            asset(400), rasterize, Cave(), WHITE, options=options, links=links
+        ).render(orbit(1, 16, 16))["rgb"]
+
+    sky = link(PROXY, BallTracer(PROXY).hit, torch.Generator().manual_seed(0))
+    lit = [picture(bounces, sky) for bounces in (0, 1)]
+    assert float(lit[0].abs().max()) == 0.0
+    assert float(lit[1].max()) > 0.05
+    assert float(picture(3).abs().max()) == 0.0, "no sky, no light, however often it bounces"
+
+
+def test_bounces_converge_and_only_add(rasterize):
+    """Two balls side by side light each other a little, again and again."""
+    body, proxy = two_balls()
+    tracer, camera = get_tracer(proxy.mesh), orbit(1, 24, 24, distance=7.0)
+    options = [TraceOptions(64, bounces=bounces, denoise=False) for bounces in (0, 1, 2, 8)]
+    links = link(proxy, tracer.hit, torch.Generator().manual_seed(0))
     pictures = [
-        TracedRelighter(
-            asset(400), rasterize, Closed(PROXY), WHITE,
-            options=TraceOptions(16, bounces=bounces), bounce=bounce,
-        ).render(cameras)["rgb"]
-        for bounce, bounces in ((None, 1), (glow, 1), (glow, 0))
-    ]  # fmt: skip
-    assert float(pictures[0].abs().max()) == 0.0
-    assert float(pictures[1].max()) > 0.3
-    assert torch.equal(pictures[2], pictures[0])
+        TracedRelighter(body, rasterize, tracer, WHITE, options=some, links=links).render(camera)
+        for some in options
+    ]
+    means = [float(maps["rgb"].mean()) for maps in pictures]
+    assert means[0] < means[1] < means[2] < means[3]
+    assert means[1] - means[0] > 4 * (means[2] - means[1]) > 4 * (means[3] - means[2])
+
+
+def test_links_traced_once_serve_another_light(rasterize):
+    body, proxy = two_balls()
+    tracer, camera = get_tracer(proxy.mesh), orbit(1, 16, 16, distance=7.0)
+    first = TracedRelighter(body, rasterize, tracer, WHITE)
+    sun = {"directional": (SUN,), "options": TraceOptions(8)}
+    lent = TracedRelighter(body, rasterize, tracer, links=first.links, **sun)
+    alone = TracedRelighter(body, rasterize, tracer, **sun)
+    assert lent.links is first.links
+    assert torch.equal(lent.render(camera)["rgb"], alone.render(camera)["rgb"])
+    without = TracedRelighter(body, rasterize, tracer, WHITE, options=TraceOptions(bounces=0))
+    assert without.links is None
+
+
+def test_albedo_gain_counts_for_bounced_light_too(rasterize):
+    body, proxy = two_balls()
+    tracer = get_tracer(proxy.mesh)
+    plain = TracedRelighter(body, rasterize, tracer, WHITE)
+    darker = plain.with_gain((0.0, 1.0, 1.0))
+    before, after = plain.bounce, darker.bounce
+    assert before is not None and after is not None
+    assert isinstance(before, SurfaceGlow) and isinstance(after, SurfaceGlow)
+    assert torch.equal(after.leaving[:, 1:], before.leaving[:, 1:])
+    assert float(after.leaving[:, 0].mean()) < 0.3 * float(before.leaving[:, 0].mean())
+    assert plain.bounce is before, "the first is as it was, and its light is not asked again"
 
 
 def test_the_floor_lies_under_the_ball(rasterize):
     cameras = orbit(1, 48, 48, focal_px=40.0)
     lights = {"directional": (DirectionalLight((0.0, 1.0, 0.6), (2.0, 2.0, 2.0)),)}
-    plain = traced(asset(), rasterize, lights=lights).render(cameras)
-    maps = traced(asset(), rasterize, lights=lights, floor="lowest").render(cameras)
+    plain = traced(asset(), rasterize, lights=lights, bounces=0).render(cameras)
+    maps = traced(asset(), rasterize, lights=lights, floor="lowest", bounces=0).render(cameras)
     assert torch.equal(maps["alpha"], plain["alpha"])
     assert torch.equal(maps["rgb"], plain["rgb"])  # a shadow is black: only coverage grows
     added = maps["rgb_alpha"] - maps["alpha"]

@@ -289,12 +289,11 @@ class InverseRendering(PhotoDescent):
         cool = 0.1 ** max(0.0, 2.0 * step / max(1, config.steps) - 1.0)
         cool = max(cool, 0.1)
         known = all(photo.view.light.environment is None for photo in self.photos)
-        rates = dict.fromkeys(
-            ("albedo_logits", "roughness_logits", "metallic_logits"), config.material_rate * cool
-        )
-        lights = {n for n in self.parameters if n.startswith(lighting.PREFIX)}
-        rates |= dict.fromkeys(lights, config.light_rate * cool)
-        return rates | {
+        materials = ("albedo_logits", "roughness_logits", "metallic_logits")
+        lights = (name for name in self.parameters if name.startswith(lighting.PREFIX))
+        return {
+            **{name: config.material_rate * cool for name in materials},
+            **{name: config.light_rate * cool for name in lights},
             "log_gain": 0.0 if known else config.gain_rate * cool,
             "normals": config.normal_rate * cool,
         }
