@@ -18,10 +18,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from benchmark_rasterizer import ROOT, commit, processor, status_mb
+from benchmark_rasterizer import commit, processor, status_mb
 from numpy.typing import NDArray
-
-sys.path[:0] = [str(ROOT)]
 
 from relight3d.backends.cpu import library
 from relight3d.backends.tracing.embree import EmbreeTracer, embree_version
@@ -196,7 +194,8 @@ def report(count: int, threads: int, repeats: int) -> str:
 
     add("# Tracers", "", f"Written by `scripts/benchmark_tracer.py` at {commit()}: {processor()},")
     add(
-        f"{os.cpu_count()} cores, instruction set {library.chosen_isa()}, torch {torch.__version__},"
+        f"{os.cpu_count()} cores, instruction set {library.chosen_isa()}, "
+        f"torch {torch.__version__},"
     )
     add(f"load {os.getloadavg()[0]:.1f} at the start.", "")
     add(", ".join(f"{name} ({version})" for name, version in versions.items()) + ".")

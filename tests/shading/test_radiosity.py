@@ -219,9 +219,7 @@ def test_some_vertices_are_as_all():
         some.gather(leaving), every.gather(leaving)[which], rtol=0.05, atol=0.02
     )
     torch.testing.assert_close(some.sky(UNIFORM), every.sky(UNIFORM)[which], rtol=0.05, atol=0.02)
-    in_order, _ = links_of(
-        room(open_top=True), count=16, vertices=torch.arange(len(every.normals))
-    )
+    in_order, _ = links_of(room(open_top=True), count=16, vertices=torch.arange(len(every.normals)))
     again, _ = links_of(room(open_top=True), count=16)
     assert torch.equal(in_order.gather(leaving), again.gather(leaving))
 
