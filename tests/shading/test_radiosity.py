@@ -183,7 +183,8 @@ def test_the_whole_reflectance_of_materials():
     share = whole_reflectance(SurfaceMaterials(albedo, rough, metal))
     assert 0.0 < float(share.min()) <= float(share.max()) <= MOST_REFLECTED
     white = whole_reflectance(SurfaceMaterials(torch.ones(500, 3), rough, torch.ones(500, 1)))
-    assert float(white.min()) > 0.6
+    assert float(white.max()) == pytest.approx(MOST_REFLECTED)
+    assert float(white.min()) > 0.35, "rough metals lose light that microfacets scatter twice"
     matt = whole_reflectance(SurfaceMaterials(albedo, torch.ones(500, 1), torch.zeros(500, 1)))
     assert float((matt - albedo).abs().max()) < 0.1
     one = torch.full((1, 1), 0.5, requires_grad=True)
