@@ -1,4 +1,4 @@
-"""Which light a surface is believed to send: the field's where photos saw it, else its material's."""
+"""Which light a surface is believed to send: the field's where photos saw it, or its material's."""
 
 import dataclasses
 from math import pi
