@@ -3,6 +3,7 @@ import math
 import torch
 
 from relight3d.core.color import linear_from_srgb
+from relight3d.core.types import Materials
 from relight3d.decomposition import materials
 
 NORMALS = torch.nn.functional.normalize(torch.tensor([[0.3, 0.1, 1.0], [0.0, -1.0, 0.0]]), dim=-1)
@@ -90,3 +91,42 @@ def test_diffuse_start_without_light_is_tame():
     admitted = materials.admit_diffuse(parameters_of(), torch.ones(2, 3), torch.zeros(2, 3))
     assert all(torch.isfinite(value).all() for value in admitted.values())
     assert float(materials.activate(admitted).albedo_linear.max()) <= 0.98 + 1e-6
+
+
+def some_materials(count=50, progress=0.6):
+    generator = torch.Generator().manual_seed(3)
+    albedo, rough, metal = (torch.rand(count, n, generator=generator) for n in (3, 1, 1))
+    normals = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=-1)
+    one = torch.ones(count, 1)
+    rough = materials.MIN_ROUGHNESS + (1 - materials.MIN_ROUGHNESS) * (0.05 + 0.9 * rough)
+    return Materials(
+        0.05 + 0.9 * albedo, rough, 0.05 + 0.9 * metal, normals, progress * one, 0.1 * one
+    )
+
+
+def test_parameters_of_materials_are_theirs():
+    given = some_materials()
+    given.progress[:10] = 0.0  # out of scope
+    parameters = materials.parameters_of(given)
+    assert parameters.keys() == parameters_of().keys()
+    found = materials.activate(parameters)
+    for name, value in vars(given).items():
+        torch.testing.assert_close(vars(found)[name], value, rtol=1e-4, atol=1e-5)
+    assert torch.equal(found.progress[:10], given.progress[:10]), "exactly 0 stays so"
+    parameters["normals"].zero_()
+    assert float(given.normals.norm(dim=-1).min()) > 0.99, "a copy"
+
+
+def test_parameters_keep_off_the_ends_where_nothing_moves():
+    zero, one = torch.zeros(4, 1), torch.ones(4, 1)
+    for end in (zero, one):
+        given = Materials(end.expand(-1, 3), end, end, one.expand(-1, 3), end, one)
+        parameters = materials.parameters_of(given)
+        assert all(bool(value.isfinite().all()) for value in parameters.values())
+        leaves = {name: value.clone().requires_grad_() for name, value in parameters.items()}
+        found = materials.activate(leaves)
+        (found.albedo_linear.sum() + found.roughness.sum() + found.metallic.sum()).backward()
+        for name in ("albedo_logits", "roughness_logits", "metallic_logits"):
+            gradient = leaves[name].grad
+            assert gradient is not None and float(gradient.min()) > 0.01, name
+        torch.testing.assert_close(found.albedo_linear, given.albedo_linear, atol=0.021, rtol=0.0)

@@ -25,6 +25,7 @@ FEW = [
     "--decomposition.specular-steps", "4", "--decomposition.diffuse-steps", "6",
     "--decomposition.joint-steps", "2", "--decomposition.environment-height", "8",
     "--decomposition.visibility-directions", "32", "--decomposition.shadow-map-px", "32",
+    "--proxy.resolution", "32", "--proxy.coarse-resolution", "8", "--proxy.triangles", "500",
 ]  # fmt: skip
 
 

@@ -41,7 +41,7 @@ def test_everything_is_there(run, capture):
     assert scores["normal"]["mae_deg"] > 0
     record = json.loads((run / "run.json").read_text())
     assert record["status"] == "finished"
-    assert set(record["stages"]) == {"fit", "decompose", "score", "report"}
+    assert set(record["stages"]) == {"fit", "decompose", "proxy", "score", "report"}
     config = json.loads((run / "config.json").read_text())
     assert config["settings"]["field"]["steps"] == 24
     assert config["versions"]["relight3d"]

@@ -7,6 +7,7 @@ import tiny_captures as tiny
 
 from relight3d.core.errors import FileFormatError
 from relight3d.decomposition.config import DecompositionConfig
+from relight3d.decomposition.proxy.config import ProxyConfig
 from relight3d.field.config import FieldConfig
 from relight3d.pipeline.asset_file import load_asset
 from relight3d.pipeline.config import TrainConfig
@@ -20,6 +21,7 @@ TINY = TrainConfig(
         specular_steps=2, diffuse_steps=2, joint_steps=1, environment_height=4,
         visibility_directions=32, shadow_map_px=16,
     ),
+    proxy=ProxyConfig(resolution=32, coarse_resolution=8, triangles=500),
 )  # fmt: skip
 SIZES = ((16, 16), (24, 16), (16, 24), (32, 20), (20, 32), (40, 40))
 

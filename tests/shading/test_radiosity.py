@@ -181,7 +181,7 @@ def test_the_whole_reflectance_of_materials():
     generator = torch.Generator().manual_seed(0)
     albedo, rough, metal = (torch.rand(500, n, generator=generator) for n in (3, 1, 1))
     share = whole_reflectance(SurfaceMaterials(albedo, rough, metal))
-    assert 0.0 < float(share.min()) <= float(share.max()) <= MOST_REFLECTED
+    assert 0.0 < float(share.min()) < float(share.max()) <= MOST_REFLECTED + 1e-6
     white = whole_reflectance(SurfaceMaterials(torch.ones(500, 3), rough, torch.ones(500, 1)))
     assert float(white.max()) == pytest.approx(MOST_REFLECTED)
     assert float(white.min()) > 0.35, "rough metals lose light that microfacets scatter twice"
