@@ -44,7 +44,9 @@ def reflected(points: SurfacePoints, light: float) -> list[torch.Tensor]:
     return [light * floored(base), light * floored(shine)]
 
 
-def samples(exact: list[torch.Tensor], noise: float, seed: int = 0) -> list[LightBySamples]:
+def samples(
+    exact: list[torch.Tensor], noise: float, seed: int = 0
+) -> tuple[LightBySamples, LightBySamples]:
     """Two halves with independent noise, relative to the light."""
     generator = torch.Generator().manual_seed(seed)
     found = []
@@ -54,7 +56,7 @@ def samples(exact: list[torch.Tensor], noise: float, seed: int = 0) -> list[Ligh
             for _ in range(2)
         ]
         found.append(LightBySamples(halves[0] + halves[1], halves[0] - halves[1]))
-    return found
+    return found[0], found[1]
 
 
 def test_even_light_stays_as_it_is():

@@ -32,7 +32,9 @@ def light(trust_field: bool = True, seen_views: int = 4) -> SurfaceLight:
     )  # fmt: skip
 
 
-def leaving(of: SurfaceLight, sky=SKY, lamps=(), materials=MATERIALS) -> torch.Tensor:
+def leaving(
+    of: SurfaceLight, sky: EnvironmentSampler | None = SKY, lamps=(), materials=MATERIALS
+) -> torch.Tensor:
     return of(materials, sky, lamps).leaving
 
 
