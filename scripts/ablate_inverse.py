@@ -48,7 +48,7 @@ ROWS: dict[str, dict[str, Any]] = {
 
 def main() -> int:
     """Run what is missing, then write the table."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("runs", nargs="+", type=Path, help="finished runs")
     parser.add_argument("--out", required=True, type=Path, help="where the rows' runs go")
     parser.add_argument("--table", type=Path, help="Markdown file to write")

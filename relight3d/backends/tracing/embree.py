@@ -140,8 +140,8 @@ class EmbreeTracer:
         error = embree.rtcGetDeviceError(device)
         if error != 0:
             raise Relight3dError(
-                f"Embree could not build its hierarchy over {len(mesh)} triangles: RTCError "
-                f"{error}, where 4 is lack of memory. Use a coarser mesh."
+                f"Embree could not build its hierarchy over {len(mesh)} triangles: RTCError {error}"
+                ", where 4 is lack of memory. Use a coarser mesh."
             )
 
     @torch.no_grad()

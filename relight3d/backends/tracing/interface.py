@@ -1,8 +1,9 @@
 """The two questions that rays ask a mesh, whatever the machine.
 
 Rays start at `origins` and run along unit `directions`; a triangle counts from either side, where
-distance > 0 and < far. Rays that are not finite hit nothing. Not differentiable: visibility is
-taken as fixed wherever gradients flow.
+distance > 0 and < far, up to rounding: rays that leave a surface should start a little above it.
+Rays that are not finite hit nothing. Not differentiable: visibility is taken as fixed wherever
+gradients flow.
 """
 
 import dataclasses

@@ -15,8 +15,7 @@ def single_precision(
 ) -> tuple[Float[Tensor, "R 3"], Float[Tensor, "R 3"], Float[Tensor, " R"]]:
     """Rays, at least one, as float32 libraries take them: dense, on one device; `far` included.
 
-    Rays that can hit nothing, as they are not finite, run from 0 to 0. Elsewhere the returned `far`
-    is the last number before the given one, because a hit at that very distance does not count.
+    Rays that can hit nothing, as they are not finite, run from 0 to 0.
     """
     origins, directions = (
         x.detach().to(device, torch.float32).contiguous() for x in (origins, directions)
@@ -25,8 +24,7 @@ def single_precision(
         limit = torch.full((len(origins),), torch.inf, device=device)
     else:
         far = far.detach().to(device, torch.float32)
-        limit = torch.where(far.isinf(), far, torch.nextafter(far, torch.zeros_like(far)))
-        limit = torch.where(far > 0, limit, 0.0)  # false for NaN
+        limit = torch.where(far > 0, far, 0.0)  # false for NaN
     # The largest of all is found in a tenth of the time of looking at every ray.
     if not all(x.abs().amax().isfinite() for x in (origins, directions)):
         sane = (origins.isfinite() & directions.isfinite()).all(-1)

@@ -1,7 +1,7 @@
 """Every ray against every triangle, in torch: the oracle of the other tracers.
 
 Moeller and Trumbore, Fast, Minimum Storage Ray/Triangle Intersection (1997), without culling. Any
-floating type and device; float64 leaves no gaps worth the name between neighbours.
+device, in the floating type of the rays; float64 leaves no gap worth the name between neighbours.
 """
 
 import torch
@@ -57,10 +57,10 @@ class ReferenceTracer:
         return Hits(distance.to(origins), triangle, barycentrics.to(origins))
 
     def _nearest(self, origins: Tensor, directions: Tensor, far: Tensor) -> tuple[Tensor, ...]:
-        edge1, edge2 = self._edges
+        corner, edge1, edge2 = (x.to(origins) for x in (self._corner, *self._edges))
         across = torch.cross(directions[:, None], edge2[None], dim=-1)
         determinant = (across * edge1).sum(-1)
-        from_corner = origins[:, None] - self._corner
+        from_corner = origins[:, None] - corner
         u = (from_corner * across).sum(-1) / determinant
         around = torch.cross(from_corner, edge1.expand_as(from_corner), dim=-1)
         v = (directions[:, None] * around).sum(-1) / determinant

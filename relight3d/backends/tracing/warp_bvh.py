@@ -1,7 +1,8 @@
 """NVIDIA Warp's bounding volume hierarchy (Apache-2.0): the tracer of GPUs. Also runs on the CPU.
 
 The only file that imports warp. Its kernels are compiled on first use, by Warp itself and without a
-network, and kept in the user's cache. float32.
+network, and kept in the user's cache. float32; closed surfaces are closed, but for one in a hundred
+of the rays aimed exactly at a vertex.
 """
 # Kernels are Python for Warp's compiler only.
 # pyright: reportInvalidTypeForm=false, reportAttributeAccessIssue=false

@@ -14,8 +14,9 @@ namespace relight3d {
 namespace {
 
 constexpr int W = 8;
-constexpr size_t PIECE = 1 << 15;  // rays of a thread's job; fixed, so that packets are, too
-constexpr int CELL_BITS = 5;       // per axis; finer cells make nothing faster
+constexpr size_t PIECE = 1 << 12;  // rays of a thread's job; fixed, so that packets are, too
+constexpr uint32_t CELLS = 32;     // along each axis; finer ones make nothing faster
+constexpr size_t STEP = 17;        // from ray to ray of a survey; prime, as samples of a pixel are not
 constexpr uint32_t COHERENT = 1u << 16, INVALID = ~0u;  // RTC_RAY_QUERY_FLAG_, RTC_INVALID_GEOMETRY_ID
 constexpr float SAME_DIRECTION = 0.98f;  // mean cosine between neighbours
 
@@ -46,70 +47,64 @@ struct Answers {
   float *barycentrics;
 };
 
-// A thread's notes on the order of one piece.
-class Order {
- public:
-  // Fills order() with the rays by Morton code of the cell they start in; false if most start in
-  // the cell of the ray before, as a camera's do, and sorting would bring nothing.
-  bool sort(const float *origins, size_t n) {
-    float low[3], scale[3];
+// What a few of the rays tell about all of them: their place, and how much neighbours have in common.
+struct Survey {
+  float low[3], scale[3];  // to cells of a grid over all origins
+  bool scattered;          // too few start in the cell of the ray before, as a camera's do
+  bool parallel;           // directions hardly change from ray to ray
+
+  Survey(const Rays &rays, size_t count) {
     for (int k = 0; k < 3; k++) {
       float least = INFINITY, most = -INFINITY;
-      for (size_t i = 0; i < n; i++) {
-        least = std::min(least, origins[3 * i + k]);  // passes over NaN
-        most = std::max(most, origins[3 * i + k]);
+      for (size_t i = 0; i < count; i += STEP) {
+        least = std::min(least, rays.origins[3 * i + k]);  // passes over NaN
+        most = std::max(most, rays.origins[3 * i + k]);
       }
       low[k] = least;
-      scale[k] = most > least ? (float)(1 << CELL_BITS) / (most - least) : 0.0f;
+      scale[k] = most > least ? (float)CELLS / (most - least) : 0.0f;
     }
-    codes_.resize(n);
-    size_t stays = 0;
-    for (size_t i = 0; i < n; i++) {
-      uint32_t code = 0;
-      for (int k = 0; k < 3; k++) code |= spread(cell((origins[3 * i + k] - low[k]) * scale[k])) << k;
-      codes_[i] = (uint16_t)code;
-      stays += i > 0 && code == codes_[i - 1];
+    size_t pairs = 0, stays = 0;
+    float cosines = 0;
+    for (size_t i = 1; i < count; i += STEP, pairs++) {
+      stays += code(rays.origins + 3 * i) == code(rays.origins + 3 * (i - 1));
+      for (int k = 0; k < 3; k++) cosines += rays.directions[3 * i + k] * rays.directions[3 * i + k - 3];
     }
-    if (2 * stays >= n) return false;
-    starts_.assign((1 << 3 * CELL_BITS) + 1, 0);
-    order_.resize(n);
-    for (uint16_t code : codes_) starts_[code + 1]++;
-    for (size_t c = 1; c < starts_.size(); c++) starts_[c] += starts_[c - 1];
-    for (size_t i = 0; i < n; i++) order_[starts_[codes_[i]]++] = (uint32_t)i;
-    return true;
+    scattered = 4 * stays < 3 * pairs;
+    parallel = cosines > SAME_DIRECTION * (float)pairs;  // false for NaN
   }
-  const uint32_t *order() const { return order_.data(); }
+  // Morton code of the cell that a ray starts in.
+  uint16_t code(const float *origin) const {
+    uint32_t sum = 0;
+    for (int k = 0; k < 3; k++) sum |= spread(cell((origin[k] - low[k]) * scale[k])) << k;
+    return (uint16_t)sum;
+  }
 
  private:
   static uint32_t cell(float x) {  // 0 for NaN
-    constexpr float LAST = (1 << CELL_BITS) - 1;
-    return x > 0.0f ? (uint32_t)std::min(x, LAST) : 0;
+    return x > 0.0f ? (uint32_t)std::min(x, (float)(CELLS - 1)) : 0;
   }
   static uint32_t spread(uint32_t x) {  // abcde to a00b00c00d00e
     x = (x | x << 8) & 0x100f;
     x = (x | x << 4) & 0x10c3;
     return (x | x << 2) & 0x1249;
   }
-  std::vector<uint16_t> codes_;
-  std::vector<uint32_t> starts_, order_;
 };
 
-bool parallel_rays(const float *directions, size_t n) {
-  float sum = 0;
-  for (size_t i = 3; i < 3 * n; i++) sum += directions[i] * directions[i - 3];
-  return sum > SAME_DIRECTION * (float)n;  // false for NaN
+// The rays along a Morton curve of the cells they start in.
+Buffer<uint32_t> along_curve(const Survey &survey, const float *origins, size_t count, int threads) {
+  Buffer<uint16_t> codes(count);
+  parallel_pieces(threads, count, PIECE, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; i++) codes[i] = survey.code(origins + 3 * i);
+  });
+  std::vector<uint32_t> starts(CELLS * CELLS * CELLS + 1, 0);
+  for (size_t i = 0; i < count; i++) starts[codes[i] + 1]++;
+  for (size_t c = 1; c < starts.size(); c++) starts[c] += starts[c - 1];
+  Buffer<uint32_t> order(count);
+  for (size_t i = 0; i < count; i++) order[starts[codes[i]]++] = (uint32_t)i;
+  return order;
 }
 
-// The last number before x > 0.
-float before(float x) {
-  uint32_t bits;
-  std::memcpy(&bits, &x, sizeof bits);
-  bits--;
-  std::memcpy(&x, &bits, sizeof bits);
-  return x;
-}
-
-// Puts a ray into a lane; false if it can hit nothing. A hit at `far` itself does not count.
+// Puts a ray into a lane; false if it can hit nothing.
 bool load(const Rays &rays, size_t ray, Packet &packet, int lane) {
   float far = rays.far ? rays.far[ray] : INFINITY, sum = 0;
   for (int k = 0; k < 3; k++) {
@@ -117,7 +112,7 @@ bool load(const Rays &rays, size_t ray, Packet &packet, int lane) {
     packet.direction[k][lane] = rays.directions[3 * ray + k];
     sum += 0.0f * (packet.origin[k][lane] + packet.direction[k][lane]);  // NaN unless finite
   }
-  packet.far[lane] = std::isinf(far) ? far : before(far);
+  packet.far[lane] = far;
   packet.geometry[lane] = INVALID;
   return sum == 0.0f && far > 0.0f;
 }
@@ -146,11 +141,12 @@ extern "C" R3D_EXPORT int r3d_trace(int64_t query, int64_t scene, const float *o
   return guarded([&] {
     const Rays rays{origins, directions, far};
     const Answers out{occluded, distance, triangle, barycentrics};
+    const Survey survey(rays, (size_t)count);
+    const bool sorted = sorts && survey.scattered && count > (int64_t)PIECE && count < int64_t(1) << 32;
+    Buffer<uint32_t> order;
+    if (sorted) order = along_curve(survey, origins, (size_t)count, (int)threads);
     parallel_pieces((int)threads, (size_t)count, PIECE, [&](size_t begin, size_t end) {
-      thread_local Order order;
-      const bool sorted = sorts && order.sort(origins + 3 * begin, end - begin);
-      const bool coherent = parallel_rays(directions + 3 * begin, end - begin);
-      Arguments arguments{coherent ? COHERENT : 0, ~0u, nullptr, nullptr, nullptr, {0, 0}};
+      Arguments arguments{survey.parallel ? COHERENT : 0, ~0u, nullptr, nullptr, nullptr, {0, 0}};
       Packet packet{};
       alignas(32) int valid[W];
       std::fill(packet.mask, packet.mask + W, ~0u);
@@ -159,7 +155,7 @@ extern "C" R3D_EXPORT int r3d_trace(int64_t query, int64_t scene, const float *o
         size_t ray[W];
         std::fill(valid, valid + W, 0);
         for (int k = 0; k < lanes; k++) {
-          ray[k] = sorted ? begin + order.order()[first - begin + k] : first + k;
+          ray[k] = sorted ? order[first + k] : first + k;
           valid[k] = load(rays, ray[k], packet, k) ? -1 : 0;
         }
         ((Query)query)(valid, (void *)scene, &packet, &arguments);
