@@ -17,14 +17,21 @@ constexpr int W = 8;
 constexpr size_t PIECE = 1 << 12;  // rays of a thread's job; fixed, so that packets are, too
 constexpr uint32_t CELLS = 32;     // along each axis; finer ones make nothing faster
 constexpr size_t STEP = 17;        // from ray to ray of a survey; prime, as samples of a pixel are not
-constexpr uint32_t COHERENT = 1u << 16, INVALID = ~0u;  // RTC_RAY_QUERY_FLAG_, RTC_INVALID_GEOMETRY_ID
+constexpr size_t AHEAD = 4 * W;    // rays between the one traced and the one fetched
+constexpr uint32_t COHERENT = 1u << 16;  // RTC_RAY_QUERY_FLAG_COHERENT
+constexpr int32_t INVALID = -1;          // RTC_INVALID_GEOMETRY_ID
 constexpr float SAME_DIRECTION = 0.98f;  // mean cosine between neighbours
 
-struct alignas(32) Packet {
-  float origin[3][W], near[W], direction[3][W], time[W], far[W];
-  uint32_t mask[W], id[W], flags[W];
-  float normal[3][W], u[W], v[W];  // of hits, which rtcOccluded8 does not touch
-  uint32_t triangle[W], geometry[W], instance[4][W];  // more than any Embree 4 writes
+typedef float Floats8 __attribute__((vector_size(4 * W)));
+typedef int32_t Ints8 __attribute__((vector_size(4 * W)));
+
+constexpr Ints8 LANES = {0, 1, 2, 3, 4, 5, 6, 7};
+
+struct Packet {
+  Floats8 origin[3], near, direction[3], time, far;
+  Ints8 mask, id, flags;
+  Floats8 normal[3], u, v;  // of hits, which rtcOccluded8 does not touch
+  Ints8 triangle, geometry, instance[4];  // more than any Embree 4 writes
 };
 
 struct Arguments {
@@ -33,7 +40,7 @@ struct Arguments {
   uint64_t spare[2];
 };
 
-using Query = void (*)(const int *valid, void *scene, void *packet, Arguments *arguments);
+using Query = void (*)(const Ints8 *valid, void *scene, Packet *packet, Arguments *arguments);
 
 struct Rays {
   const float *origins, *directions, *far;  // [R, 3], [R, 3], [R] or null
@@ -104,27 +111,41 @@ Buffer<uint32_t> along_curve(const Survey &survey, const float *origins, size_t 
   return order;
 }
 
-// Puts a ray into a lane; false if it can hit nothing.
-bool load(const Rays &rays, size_t ray, Packet &packet, int lane) {
-  float far = rays.far ? rays.far[ray] : INFINITY, sum = 0;
-  for (int k = 0; k < 3; k++) {
-    packet.origin[k][lane] = rays.origins[3 * ray + k];
-    packet.direction[k][lane] = rays.directions[3 * ray + k];
-    sum += 0.0f * (packet.origin[k][lane] + packet.direction[k][lane]);  // NaN unless finite
+// Scattered rays lie all over memory.
+void prefetch(const Rays &rays, const uint32_t *ray) {
+  for (int i = 0; i < W; i++) {
+    __builtin_prefetch(rays.origins + 3 * ray[i]);
+    __builtin_prefetch(rays.directions + 3 * ray[i]);
   }
-  packet.far[lane] = far;
-  packet.geometry[lane] = INVALID;
-  return sum == 0.0f && far > 0.0f;
 }
 
-void store(const Packet &packet, const int *valid, int lane, size_t ray, const Answers &out) {
+// Fills the packet with the rays of these numbers; tells which may hit something, -1, and not, 0.
+//
+// Lane by lane into registers: what is written to memory in parts cannot be read at once as a whole.
+Ints8 load(const Rays &rays, const size_t *ray, Packet &packet) {
+  Floats8 far, sum{};
+  for (int k = 0; k < 3; k++) {
+    Floats8 origin, direction;
+    for (int i = 0; i < W; i++) origin[i] = rays.origins[3 * ray[i] + k];
+    for (int i = 0; i < W; i++) direction[i] = rays.directions[3 * ray[i] + k];
+    packet.origin[k] = origin;
+    packet.direction[k] = direction;
+    sum += 0.0f * origin + 0.0f * direction;  // NaN unless both are finite
+  }
+  for (int i = 0; i < W; i++) far[i] = rays.far ? rays.far[ray[i]] : INFINITY;
+  packet.far = far;
+  packet.geometry = Ints8{} + INVALID;
+  return (sum == 0.0f) & (far > 0.0f);
+}
+
+void store(const Packet &packet, Ints8 valid, int lane, size_t ray, const Answers &out) {
   if (out.occluded) {
     out.occluded[ray] = valid[lane] && packet.far[lane] < 0.0f;  // Embree's sign of a hit
     return;
   }
   bool hit = valid[lane] && packet.geometry[lane] != INVALID;
   out.distance[ray] = hit ? packet.far[lane] : INFINITY;
-  out.triangle[ray] = hit ? (int64_t)packet.triangle[lane] : -1;
+  out.triangle[ray] = hit ? packet.triangle[lane] : -1;
   out.barycentrics[2 * ray] = hit ? packet.u[lane] : 0.0f;
   out.barycentrics[2 * ray + 1] = hit ? packet.v[lane] : 0.0f;
 }
@@ -148,17 +169,17 @@ extern "C" R3D_EXPORT int r3d_trace(int64_t query, int64_t scene, const float *o
     parallel_pieces((int)threads, (size_t)count, PIECE, [&](size_t begin, size_t end) {
       Arguments arguments{survey.parallel ? COHERENT : 0, ~0u, nullptr, nullptr, nullptr, {0, 0}};
       Packet packet{};
-      alignas(32) int valid[W];
-      std::fill(packet.mask, packet.mask + W, ~0u);
+      packet.mask = Ints8{} - 1;
       for (size_t first = begin; first < end; first += W) {
         const int lanes = (int)std::min<size_t>(W, end - first);
         size_t ray[W];
-        std::fill(valid, valid + W, 0);
-        for (int k = 0; k < lanes; k++) {
-          ray[k] = sorted ? order[first + k] : first + k;
-          valid[k] = load(rays, ray[k], packet, k) ? -1 : 0;
+        for (int k = 0; k < W; k++) {  // the last one again, and not asked, where there are fewer
+          size_t place = std::min(first + k, end - 1);
+          ray[k] = sorted ? order[place] : place;
         }
-        ((Query)query)(valid, (void *)scene, &packet, &arguments);
+        if (sorted) prefetch(rays, &order[std::min(first + AHEAD, end - W)]);
+        const Ints8 valid = load(rays, ray, packet) & (LANES < lanes);
+        ((Query)query)(&valid, (void *)scene, &packet, &arguments);
         for (int k = 0; k < lanes; k++) store(packet, valid, k, ray[k], out);
       }
     });
