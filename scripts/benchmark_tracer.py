@@ -88,7 +88,7 @@ def from_pixels(mesh: Mesh, count: int, sun: bool) -> Rays:
     origins, directions = (torch.from_numpy(x) for x in camera(2 * count))
     hits = EmbreeTracer(mesh).hit(origins, directions)
     hit = (hits.triangle >= 0).nonzero()[:count, 0]
-    normal = mesh.face_normals[hits.triangle[hit]].double().numpy()
+    normal = mesh.face_normals()[hits.triangle[hit]].double().numpy()
     points = (origins + hits.distance[:, None] * directions)[hit].double().numpy()
     random = np.random.default_rng(1)
     around = unit(normal + (1 - 1e-6) * unit(random.normal(size=points.shape)))

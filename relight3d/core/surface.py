@@ -5,7 +5,6 @@ every machine has a fast tracer. Shape letters: V vertices, F triangles, R rays.
 """
 
 import dataclasses
-from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -24,10 +23,10 @@ class Mesh:
         """Number of triangles."""
         return self.faces.shape[0]
 
-    @cached_property
-    def face_normals(self) -> Float[Tensor, "F 3"]:
-        """Unit normals of the triangles, outward; 0 for triangles without area."""
-        a, b, c = self.vertices[self.faces].unbind(1)
+    def face_normals(self, rows: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n 3"]:
+        """Unit normals of some triangles, or of all, outward; 0 for those without area."""
+        faces = self.faces if rows is None else self.faces[rows]
+        a, b, c = self.vertices[faces].unbind(1)
         return torch.nn.functional.normalize(torch.cross(b - a, c - a, dim=-1), dim=-1, eps=1e-20)
 
     def vertex_normals(self) -> Float[Tensor, "V 3"]:

@@ -106,7 +106,7 @@ def link(
     flat = directions.flatten(0, 1)
     found = hit(origins.repeat_interleave(count, 0), flat)
     struck = found.triangle >= 0
-    facing = (mesh.face_normals[found.triangle.clamp_min(0)] * flat).sum(-1) < 0
+    facing = (mesh.face_normals(found.triangle.clamp_min(0)) * flat).sum(-1) < 0
     index = (struck & facing).nonzero()[:, 0]
     return SurfaceLinks(
         proxy=proxy,
@@ -221,7 +221,7 @@ class SurfaceGlow:
         mesh = self.proxy.mesh
         with torch.no_grad():
             found = self.hit(origins, directions)
-            outside = mesh.face_normals[found.triangle.clamp_min(0)] * directions
+            outside = mesh.face_normals(found.triangle.clamp_min(0)) * directions
             index = ((found.triangle >= 0) & (outside.sum(-1) < 0)).nonzero()[:, 0]
             triangle, weights = found.triangle[index].long(), found.barycentrics[index]
         seen = interpolate(self.leaving, mesh.faces, triangle, weights.to(self.leaving))

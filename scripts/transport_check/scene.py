@@ -53,7 +53,7 @@ class TracedScene:
         self.mesh = Mesh(torch.from_numpy(one.positions), faces)
         self.tracer: Tracer = get_tracer(self.mesh)
         self._normals, self._uv = torch.from_numpy(one.normals), torch.from_numpy(one.uv)
-        self._face_normals = self.mesh.face_normals
+        self._face_normals = self.mesh.face_normals()
         self._du = _tangents(self.mesh, self._uv)
         self._last = np.cumsum([len(surface.triangles) for surface in surfaces])
 

@@ -166,7 +166,7 @@ class Cave:
     """A ball's surroundings that all rays end in, on the front of the nearest triangles."""
 
     def __init__(self):
-        self._facing = -PROXY.mesh.face_normals
+        self._facing = -PROXY.mesh.face_normals()
 
     def occluded(self, origins, directions, far=None):
         return torch.ones(len(origins), dtype=torch.bool)

@@ -66,7 +66,7 @@ def surface_asset(mesh: Mesh, count: int = 1500, radius: float = 0.07, normals=N
     u, v = torch.rand(2, count, 1, generator=generator)
     u, v = torch.where(u + v > 1, 1 - u, u), torch.where(u + v > 1, 1 - v, v)
     means = a[triangle] + u * (b - a)[triangle] + v * (c - a)[triangle]
-    outward = mesh.face_normals[triangle] if normals is None else normals(means)
+    outward = mesh.face_normals()[triangle] if normals is None else normals(means)
     frame = torch.stack([*tangent_frame(outward), outward], -1)
     splats = Splats(
         means=means,

@@ -144,7 +144,7 @@ def test_colours_at_known_places(plain):
 
 def test_open_surfaces_are_seen_from_both_sides(asset, tmp_path):
     mesh = asset.proxy.mesh
-    lid_off = Mesh(mesh.vertices, mesh.faces[mesh.face_normals[:, 2] < 0.9])
+    lid_off = Mesh(mesh.vertices, mesh.faces[mesh.face_normals()[:, 2] < 0.9])
     assert is_closed(mesh) and not is_closed(lid_off)
     opened = without(asset, proxy=without(asset.proxy, mesh=lid_off))
     write_glb(tmp_path / "a.glb", opened)

@@ -77,7 +77,7 @@ def test_splat_normals_come_through_the_texture():
     flat = asset.materials.normals.clone()
     lean = torch.nn.functional.normalize(flat + torch.tensor([0.3, 0.0, 0.0]), dim=-1)
     asset.materials.normals.copy_(lean)
-    top = mesh.face_normals[:, 2] > 0.9
+    top = mesh.face_normals()[:, 2] > 0.9
     plane = Mesh(mesh.vertices, mesh.faces[top])
     up = torch.tensor([[0.0, 0, 1]]).repeat(len(mesh.vertices), 1)
     atlas, cut, baked = bake(plane, asset, up)
