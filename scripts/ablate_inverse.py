@@ -27,10 +27,11 @@ from relight3d.pipeline.run_settings import stored_config
 from relight3d.pipeline.train import LaterStages, decompose_run
 
 REGULARISERS = "no regulariser"
+NO_INDIRECT = "no indirect light"
 ROWS: dict[str, dict[str, Any]] = {
     "all of it": {},
     "no occlusion": {"occlusion": False},
-    "no indirect light": {"indirect": False},
+    NO_INDIRECT: {"indirect": False},
     "16 rays": {"rays": 16, "last_rays": 16},
     "64 rays": {"rays": 64, "last_rays": 64},
     "256 rays": {"rays": 256, "last_rays": 256},
@@ -82,7 +83,8 @@ def scored(run: Path, out: Path, options: argparse.Namespace) -> dict[str, dict[
             decompose_run(path, later, overwrite=False, cadence=Cadence(), review=False)
             (path / "done").touch()
         spp = options.spp
-        found[name] = score(path, out / f"{path.name}.json", spp)
+        bounces = 0 if name == NO_INDIRECT else 3
+        found[name] = score(path, out / f"{path.name}.json", spp, bounces)
         stage = RunFolder(path).read_record()["stages"]["inverse"]
         found[name]["seconds"] = stage["seconds"]
     return found
@@ -95,12 +97,13 @@ def settings(run: Path, common: dict[str, int], row: str) -> LaterStages:
     return LaterStages(stored.decomposition, stored.proxy, inverse, stored.score_spp)
 
 
-def score(run: Path, cache: Path, spp: int) -> dict[str, Any]:
+def score(run: Path, cache: Path, spp: int, bounces: int = 3) -> dict[str, Any]:
     """The scores of both protocols, from `cache` if they are there."""
     if not cache.exists():
         request = EvalRequest(
-            protocols=("tensoir", "relight3d"), run=run, perceptual=False, spp=spp
-        )
+            protocols=("tensoir", "relight3d"), run=run, perceptual=False, spp=spp,
+            bounces=bounces,
+        )  # fmt: skip
         cache.parent.mkdir(parents=True, exist_ok=True)
         write_json(cache, judge(request, lambda text: print(text, file=sys.stderr)))
     return json.loads(cache.read_text())["results"]
@@ -114,8 +117,9 @@ def table(results: dict[str, dict[str, dict[str, Any]]], options: argparse.Names
         "",
         f"Written by `scripts/ablate_inverse.py`: {options.steps} steps and "
         f"{options.polish_steps} of polish, pictures of {options.spp} rays a pixel ('distillation "
-        "alone': fast shading). One fit and one distillation for all rows of a capture. Relit and "
-        "albedo by the protocol tensoir, in dB; 'over unrelit' and normals by relight3d's own.",
+        "alone': fast shading). Without indirect light, relit pictures have none either. One fit "
+        "and one distillation for all rows of a capture. Relit and albedo by the protocol tensoir, "
+        "in dB; 'over unrelit' and normals by relight3d's own.",
         "",
         f"{machine['processor']}, {machine['cores']} cores, commit {checkout_commit()}.",
     ]

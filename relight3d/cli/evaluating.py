@@ -43,6 +43,8 @@ class EvalArguments:
     """Rasterizer, for a run."""
     spp: int | None = None
     """Rays a pixel of a run's relit pictures, 2 to 512; 0: fast shading. Default: the run's own."""
+    bounces: int = 3
+    """With rays: how often surfaces send light on to each other; 0: never."""
 
     def __post_init__(self) -> None:
         """Refuse what says too little or too much."""
@@ -88,6 +90,7 @@ def run_eval(arguments: list[str]) -> None:
             lights=parsed.lights,
             backend=parsed.backend,
             spp=parsed.spp,
+            bounces=parsed.bounces,
         ),
         lambda text: print(text, file=sys.stderr),
     )

@@ -51,8 +51,9 @@ class RenderArguments:
     reflections of what is near. 0: fast shading without."""
     denoise: Literal["auto", "on", "off"] = "auto"
     """Whether the noise of the rays is filtered; auto: below 64 rays a pixel."""
-    bounces: int = 1
-    """0: what is in the way of light is black; 1: it sends back light itself."""
+    bounces: int = 3
+    """0: what is in the way of light is black; 1: it sends back light itself; more: what it
+    received in turn."""
     floor: float | Literal["lowest"] | None = None
     """Height of a floor that catches shadow and reflection (needs --spp): z in the capture's
     upright frame, or lowest, where the asset's lowest point is."""

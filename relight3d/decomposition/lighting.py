@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -36,6 +37,24 @@ def initial_lights(
         PREFIX + name: EnvironmentParameters.neutral(height, radiance).log_radiance.detach()
         for name in names
     }
+
+
+def share_gradient(gradient: Float[Tensor, "H W ch"], levels: int) -> None:
+    """Add to a map's gradient, in place, what it would be on coarser copies of the map.
+
+    As if the map were a sum of copies, each half as fine, that all learn: noise of a texel averages
+    out over its neighbourhood, and bright regions rise as a whole. A copy counts as much as its
+    noise does, were that independent between texels.
+
+    Args:
+        gradient: H and W can be halved `levels` times.
+        levels: How many copies; 0 changes nothing.
+    """
+    fine = gradient.movedim(-1, 0)[None].clone()
+    for level in range(1, levels + 1):
+        coarse = torch.nn.functional.avg_pool2d(fine, 2**level) * 2**level
+        wide = torch.nn.functional.interpolate(coarse, scale_factor=2**level, mode="nearest")
+        gradient += wide[0].movedim(0, -1)
 
 
 def recovered(parameters: Mapping[str, Tensor], gain: float) -> dict[str, EnvironmentLight]:

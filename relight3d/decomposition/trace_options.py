@@ -15,7 +15,7 @@ class TraceOptions:
 
     spp: int = 32
     """Rays a pixel, from 2 to 512."""
-    bounces: int = 1
+    bounces: int = 3
     """0: what hides the light is black; more: it sends back light itself."""
     denoise: bool = True
     """Filter the noise of the samples."""

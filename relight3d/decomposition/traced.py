@@ -136,6 +136,7 @@ class TracedRelighter:
         generator = torch.Generator().manual_seed(self.options.seed)
         points = surface_points(drawn, cameras.centers[0], self.proxy, self.tracer)
         maps = self.subject.maps(drawn, self._radiance(drawn, points, generator))
+        maps["normal"] = drawn.spread(points.normal * drawn.coverage, drawn.alpha)  # as lit
         if self.options.floor is not None:
             layer = self._floor(drawn, cameras.centers[0], generator)
             free = 1.0 - maps["alpha"]

@@ -14,6 +14,9 @@ from relight3d.shading.montecarlo.estimator import SurfacePoints
 
 SNAP_VOXELS = 3.0
 """Splats this far before the mesh are on their own; nearer, or behind it, they are on it."""
+MESH_SHARE = 1.0 / 3.0
+"""Of the shading normal: splats tell detail, and wobble; fused from all views, the mesh does not.
+Their errors are independent, so that their mean is nearer to the truth than either."""
 LIFT_SNAPPED, LIFT_FREE = 0.5, 1.5
 """Voxels above the surface where rays start: of points on the mesh, and of those that are not."""
 
@@ -43,9 +46,10 @@ def surface_points(
 
     view = chosen(drawn.view_directions())
     position, geometric = place(drawn, center, proxy, tracer, view, chosen)
+    shown = unit(chosen(drawn.at_covered("normal")), 1e-6)
     return SurfacePoints(
         position=position,
-        normal=unit(chosen(drawn.at_covered("normal")), 1e-6),
+        normal=unit(torch.lerp(shown, geometric, MESH_SHARE), 1e-6),
         geometric_normal=geometric,
         view=view,
         albedo=chosen(drawn.at_covered("albedo")).clamp(0.0, 1.0),

@@ -37,6 +37,8 @@ class EvalRequest:
     backend: BackendName = "auto"
     spp: int | None = None
     """Rays a pixel of a run's relit pictures; None: as the run was made to be scored."""
+    bounces: int = 3
+    """Of light between surfaces, where rays are traced."""
 
 
 def judge(request: EvalRequest, say: Callable[[str], None]) -> dict[str, Any]:
@@ -50,7 +52,9 @@ def judge(request: EvalRequest, say: Callable[[str], None]) -> dict[str, Any]:
     prepare_torch()
     source: FrameSource
     if request.run is not None:
-        capture, source = run_source(request.run, request.capture, request.backend, request.spp)
+        capture, source = run_source(
+            request.run, request.capture, request.backend, request.spp, request.bounces
+        )
         what = {"run": str(request.run)}
     else:
         assert request.frames is not None and request.capture is not None
@@ -62,7 +66,11 @@ def judge(request: EvalRequest, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def run_source(
-    path: Path, capture_path: Path | None, backend: BackendName, spp: int | None = None
+    path: Path,
+    capture_path: Path | None,
+    backend: BackendName,
+    spp: int | None = None,
+    bounces: int = 3,
 ) -> tuple[Capture, AssetFrames]:
     """A finished run, ready to draw, and its capture."""
     run = RunFolder(path)
@@ -71,4 +79,4 @@ def run_source(
     origin = origin_of(run)
     capture = capture_room.load(capture_path or origin.capture, origin.hold_out)
     spp = stored_config(path).score_spp if spp is None else spp
-    return capture, frames_of(capture, asset, rasterize, spp)
+    return capture, frames_of(capture, asset, rasterize, spp, bounces)

@@ -34,10 +34,10 @@ LARGEST_PICTURE_PX = 800
 
 
 def frames_of(
-    capture: Capture, asset: Asset, rasterize: Rasterizer, spp: int
+    capture: Capture, asset: Asset, rasterize: Rasterizer, spp: int, bounces: int = 3
 ) -> pictures.AssetFrames:
     """Draws the asset for scores and report, physics by so many rays a pixel; 0: fast shading."""
-    trace = TraceOptions(spp=spp) if spp and asset.proxy is not None else None
+    trace = TraceOptions(spp=spp, bounces=bounces) if spp and asset.proxy is not None else None
     painter = Painter(asset, rasterize, lights_vary=lights_vary(capture), trace=trace)
     return pictures.AssetFrames(painter, capture)
 

@@ -116,3 +116,28 @@ def test_illumination_of_each_stage():
     assert float(black.irradiance.mean()) < math.pi
     # Surroundings as bright as the sky hide that anything is occluded.
     torch.testing.assert_close(white.irradiance, torch.full((60, 3), math.pi), rtol=0.07, atol=0.0)
+
+
+def test_a_gradient_counts_for_every_texel_of_its_neighbourhood():
+    given = torch.zeros(8, 16, 3)
+    given[2, 4, 1] = 1.0
+    shared = given.clone()
+    lighting.share_gradient(shared, 2)
+    assert float(shared[2, 4, 1]) == 1.0 + 1.0 / 2 + 1.0 / 4
+    assert float(shared[3, 5, 1]) == 1.0 / 2 + 1.0 / 4, "the pair of rows and columns"
+    assert float(shared[0, 7, 1]) == 1.0 / 4, "the four of them"
+    assert float(shared[4, 4, 1]) == 0.0
+    assert float(shared[..., [0, 2]].abs().max()) == 0.0
+
+
+def test_noise_of_texels_counts_alike_at_every_level():
+    torch.manual_seed(1)
+    noise = torch.randn(64, 128, 1)
+    for level in (1, 2, 3):
+        fewer, more = noise.clone(), noise.clone()
+        lighting.share_gradient(fewer, level - 1)
+        lighting.share_gradient(more, level)
+        assert 0.8 < float((more - fewer).std()) < 1.2
+    unchanged = noise.clone()
+    lighting.share_gradient(unchanged, 0)
+    assert torch.equal(unchanged, noise)

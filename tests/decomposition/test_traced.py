@@ -13,6 +13,7 @@ from relight3d.backends.registry import get_rasterizer
 from relight3d.backends.tracing.interface import Hits
 from relight3d.backends.tracing.registry import get_tracer
 from relight3d.core.errors import ConfigurationError
+from relight3d.core.planes import pixel_rays
 from relight3d.core.surface import Mesh, Proxy, SurfaceMaterials
 from relight3d.core.types import (
     Asset,
@@ -22,6 +23,7 @@ from relight3d.core.types import (
     PointLight,
     Splats,
 )
+from relight3d.decomposition import traced_surface
 from relight3d.decomposition.relight import Relighter
 from relight3d.decomposition.trace_options import TraceOptions, required_proxy
 from relight3d.decomposition.traced import TracedRelighter, floor_under
@@ -80,15 +82,50 @@ def traced(of: Asset, rasterize, environment=None, lights=None, **options):
     )
 
 
+@pytest.fixture
+def no_mesh_normals(monkeypatch):
+    """Shading normals of the splats alone, as fast shading has them."""
+    monkeypatch.setattr(traced_surface, "MESH_SHARE", 0.0)
+
+
+def test_normals_are_those_that_light_fell_on(rasterize):
+    """Splats and mesh of a ball err apart: what both say is nearer to the ball than either."""
+    torch.manual_seed(3)
+    given, cameras = asset(), orbit(1, 32, 32)
+    assert given.materials is not None
+    astray = given.materials.normals + 0.2 * torch.randn_like(given.materials.normals)
+    astray = torch.nn.functional.normalize(astray, dim=-1)
+    given = dataclasses.replace(
+        given, materials=dataclasses.replace(given.materials, normals=astray)
+    )
+    fast = Relighter(given, rasterize, directional=(SUN,)).render(cameras)
+    slow = traced(given, rasterize, lights={"directional": (SUN,)}).render(cameras)
+    center, rays = cameras.centers[0], pixel_rays(cameras)
+    points = center + rays * fast["depth"]
+    solid = (fast["alpha"][..., 0] > 0.99) & (points.norm(dim=-1) < 1.1)
+    truth = torch.nn.functional.normalize(points, dim=-1)[solid]
+    errors = [
+        1.0 - (torch.nn.functional.normalize(maps["normal"][solid], dim=-1) * truth).sum(-1).mean()
+        for maps in (fast, slow)
+    ]
+    assert int(solid.sum()) > 100
+    assert float(errors[1]) < 0.7 * float(errors[0])
+
+
+@pytest.mark.usefixtures("no_mesh_normals")
 def test_maps_are_those_of_fast_shading(rasterize):
     cameras = orbit(2, 24, 24)
     fast = Relighter(asset(), rasterize, directional=(SUN,)).render(cameras, 1)
     slow = traced(asset(), rasterize, lights={"directional": (SUN,)}).render(cameras, 1)
     assert set(slow) == set(fast) - {name for name in fast if name.startswith("po")}
-    for name in ("albedo", "normal", "depth", "alpha", "roughness"):
+    for name in ("albedo", "depth", "alpha", "roughness"):
         assert torch.equal(slow[name], fast[name]), name
+    ways = [torch.nn.functional.normalize(maps["normal"], dim=-1) for maps in (slow, fast)]
+    covered = fast["alpha"][..., 0] > 0.01
+    torch.testing.assert_close(ways[0][covered], ways[1][covered])
 
 
+@pytest.mark.usefixtures("no_mesh_normals")
 def test_suns_look_as_with_shadow_maps(rasterize):
     """Away from the terminator, where shadow maps are soft."""
     cameras = orbit(1, 24, 24)

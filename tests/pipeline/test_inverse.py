@@ -88,6 +88,8 @@ def test_a_run_to_its_end(capture, tmp_path):
     scores = json.loads((out / "metrics.json").read_text())["results"]["relight3d"]
     assert scores["relit"]["lights"]["evening"]["psnr_unrelit"] > 0
     assert "inverse" in (out / "report.html").read_text()
+    assert cli.run(["eval", str(out), "--spp", "4", "--bounces", "0"]) == 0
+    assert cli.run(["eval", str(out), "--spp", "4", "--bounces", "-1"]) == 2
     env = ["--env", str(capture / "envmaps" / "evening.hdr"), "--spp", "4"]
     assert cli.run(["render", str(out), "--out", str(tmp_path / "pictures"), *env]) == 0
     assert read_image(tmp_path / "pictures" / "rgb" / "000.png").pixels.max() > 0.1

@@ -35,8 +35,11 @@ class InverseConfig:
     under the present light, rather than what the radiance field shows."""
     material_rate: float = 0.03
     """Learning rate of albedo, roughness and metalness logits."""
-    light_rate: float = 0.02
+    light_rate: float = 0.06
     """Learning rate of log radiance."""
+    light_levels: int = 3
+    """Coarser copies of each environment that learn with it, each half as fine as the one before:
+    rays are few for one texel, and many for its neighbourhood. 0: texels learn alone."""
     gain_rate: float = 0.005
     """Learning rate of the log gain of all light."""
     normal_rate: float = 0.01
@@ -87,6 +90,11 @@ class InverseConfig:
         if height < 4 or height & (height - 1):
             raise ConfigurationError(
                 f"inverse.environment_height must be a power of two >= 4, got {height}."
+            )
+        if self.light_levels < 0 or height >> self.light_levels < 1:
+            raise ConfigurationError(
+                "inverse.light_levels halves the environment so often, and "
+                f"{height} rows cannot be halved {self.light_levels} times."
             )
 
     @property

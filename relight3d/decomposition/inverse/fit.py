@@ -154,6 +154,9 @@ class InverseRendering(PhotoDescent):
         for parameter in self.parameters.values():
             parameter.grad = None
         torch.stack(list(terms.values())).sum().backward()
+        for name, parameter in self.parameters.items():
+            if name.startswith(lighting.PREFIX) and parameter.grad is not None:
+                lighting.share_gradient(parameter.grad, config.light_levels)
         normals = self.parameters["normals"].grad
         if normals is not None:
             normals *= self.glossy

@@ -24,6 +24,8 @@ from relight3d.pipeline.config import TrainConfig
         ({"consistency_points": -1}, "inverse.consistency_points"),
         ({"environment_height": 2}, "power of two"),
         ({"environment_height": 24}, "power of two"),
+        ({"light_levels": -1}, "inverse.light_levels"),
+        ({"light_levels": 6}, "32 rows cannot be halved 6 times"),
         ({"material_rate": float("nan")}, "inverse.material_rate"),
         ({"normal_weight": -0.1}, "inverse.normal_weight"),
         ({"light_weight": float("inf")}, "inverse.light_weight"),
