@@ -18,7 +18,7 @@ from torch import Tensor
 from relight3d.core.color import luminance
 from relight3d.core.types import LobeLight
 from relight3d.shading import latlong
-from relight3d.shading.montecarlo.alias import AliasTable, alias_table
+from relight3d.shading.montecarlo.discrete import Discrete
 from relight3d.shading.montecarlo.planes import dot, in_planes, stack_planes
 from relight3d.shading.reference import tangent_frame
 
@@ -74,8 +74,8 @@ class EnvironmentSampler:
         return latlong.solid_angles(height, width, self.radiance_linear.device, torch.float64)
 
     @cached_property
-    def _table(self) -> AliasTable:
-        return alias_table(torch.where(self.power > 0.0, self._weights, self._areas).flatten())
+    def _table(self) -> Discrete:
+        return Discrete.of(torch.where(self.power > 0.0, self._weights, self._areas).flatten())
 
     @cached_property
     def _density_map(self) -> Float[Tensor, "H W 1"]:
