@@ -2,11 +2,11 @@
 
     python scripts/ablate_inverse.py RUN [RUN ...] --out WORK --table benchmarks/inverse.md
 
-Each RUN is a finished run of `relight3d train` on a capture with ground truth; its fit and its
-distillation are shared by all rows. A row's run is kept below WORK, and read, not repeated, by the
-same command. Relit and albedo are scored as `relight3d eval --protocol tensoir` does;
-'over unrelit' is against the photo with its best factor per channel, and normals are over
-the object alone, as `--protocol relight3d` says them.
+Each RUN is a finished run of `relight3d train --preset cpu-fast` on a capture with ground truth;
+its fit and its distillation are shared by all rows. A row's run is kept below WORK, and read, not
+repeated, by the same command. Relit and albedo are scored as `relight3d eval
+--protocol tensoir` does; 'over unrelit' is against the photo with its best factor per channel, and
+normals are over the object alone, as `--protocol relight3d` says them.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from relight3d.core.errors import Relight3dError
+from relight3d.core.errors import ConfigurationError, Relight3dError
 from relight3d.decomposition.inverse.config import InverseConfig
 from relight3d.pipeline.judge import EvalRequest, judge
 from relight3d.pipeline.loop import Cadence
@@ -71,7 +71,12 @@ def main() -> int:
 
 
 def scored(run: Path, out: Path, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Scores by row; 'distilled' twice: as it was before this stage, and with traced light."""
+    """Scores by row, of distillation alone first."""
+    if stored_config(run).inverse.steps:
+        raise ConfigurationError(
+            f"{run} has been refined already; the rows start from distillation alone: give a run "
+            "of preset cpu-fast, or one of `relight3d decompose RUN --inverse.steps 0`."
+        )
     found = {"distillation alone": score(run, out / "distilled.json", 0)}
     for name in options.rows:
         path = out / name.replace(" ", "_")
