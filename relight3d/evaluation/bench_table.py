@@ -40,7 +40,7 @@ _LIGHT_COLUMNS = {
     "gain_over_unrelit_db": "gained",
     "psnr_albedo_as_found": "as found",
 }
-_TIMES = {"fit": "fit", "decompose": "decompose", "score": "score", "report": "report"}
+_TIMES = ("fit", "decompose", "proxy", "inverse", "score", "report")
 
 Cells = list[list[str]]
 
@@ -152,8 +152,7 @@ def words_of(seeds: Sequence[Score]) -> str:
 
 def cost_cells(content: Content) -> Cells:
     """A row per capture and seed."""
-    head = ["capture", "seed", "settings", "fit", "decompose", "score", "report", "all in",
-            "memory", "commit"]  # fmt: skip
+    head = ["capture", "seed", "settings", *_TIMES, "all in", "memory", "commit"]
     rows = []
     for capture, seeds in content["costs"].items():
         for seed, cost in seeds.items():

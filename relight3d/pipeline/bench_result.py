@@ -18,7 +18,7 @@ from relight3d.pipeline.machine import checkout_commit, describe_machine, instal
 from relight3d.pipeline.run_folder import RunFolder
 
 FORMAT = "relight3d bench 1"
-_TIMED = ("fit", "decompose", "score", "report")
+_TIMED = ("fit", "decompose", "proxy", "inverse", "score", "report")
 
 
 def content_of(
