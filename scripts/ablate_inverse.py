@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from relight3d.core.errors import ConfigurationError, Relight3dError
+from relight3d.core.settings import DEFAULT_BOUNCES
 from relight3d.decomposition.inverse.config import InverseConfig
 from relight3d.pipeline.judge import EvalRequest, judge
 from relight3d.pipeline.loop import Cadence
@@ -88,7 +89,7 @@ def scored(run: Path, out: Path, options: argparse.Namespace) -> dict[str, dict[
             decompose_run(path, later, overwrite=False, cadence=Cadence(), review=False)
             (path / "done").touch()
         spp = options.spp
-        bounces = 0 if name == NO_INDIRECT else 3
+        bounces = 0 if name == NO_INDIRECT else DEFAULT_BOUNCES
         found[name] = score(path, out / f"{path.name}.json", spp, bounces)
         stage = RunFolder(path).read_record()["stages"]["inverse"]
         found[name]["seconds"] = stage["seconds"]
@@ -102,7 +103,7 @@ def settings(run: Path, common: dict[str, int], row: str) -> LaterStages:
     return LaterStages(stored.decomposition, stored.proxy, inverse, stored.score_spp)
 
 
-def score(run: Path, cache: Path, spp: int, bounces: int = 3) -> dict[str, Any]:
+def score(run: Path, cache: Path, spp: int, bounces: int = DEFAULT_BOUNCES) -> dict[str, Any]:
     """The scores of both protocols, from `cache` if they are there."""
     if not cache.exists():
         request = EvalRequest(

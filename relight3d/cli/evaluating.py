@@ -8,7 +8,7 @@ import tyro
 
 from relight3d.cli.parsing import parse
 from relight3d.core.errors import ConfigurationError
-from relight3d.core.settings import require_spp
+from relight3d.core.settings import DEFAULT_BOUNCES, require_spp
 from relight3d.pipeline.config import BackendName
 
 
@@ -43,7 +43,7 @@ class EvalArguments:
     """Rasterizer, for a run."""
     spp: int | None = None
     """Rays a pixel of a run's relit pictures, 2 to 512; 0: fast shading. Default: the run's own."""
-    bounces: int = 3
+    bounces: int = DEFAULT_BOUNCES
     """With rays: how often surfaces send light on to each other; 0: never."""
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ import tyro
 
 from relight3d.cli.parsing import parse
 from relight3d.core.errors import ConfigurationError
+from relight3d.core.settings import DEFAULT_BOUNCES
 from relight3d.pipeline.config import BackendName
 
 CLEAN_SPP = 64
@@ -51,7 +52,7 @@ class RenderArguments:
     reflections of what is near. 0: fast shading without."""
     denoise: Literal["auto", "on", "off"] = "auto"
     """Whether the noise of the rays is filtered; auto: below 64 rays a pixel."""
-    bounces: int = 3
+    bounces: int = DEFAULT_BOUNCES
     """0: what is in the way of light is black; 1: it sends back light itself; more: what it
     received in turn."""
     floor: float | Literal["lowest"] | None = None

@@ -8,6 +8,8 @@ from relight3d.core.errors import ConfigurationError
 
 MAX_COUNT = 10**9
 SMALLEST_WINDOW_PX = 256
+DEFAULT_BOUNCES = 3
+"""Of light between surfaces, where rays are traced and nothing else is asked."""
 
 
 def require_sane_numbers(config: Any, prefix: str) -> None:

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from relight3d.core.errors import ConfigurationError
-from relight3d.core.settings import require_spp
+from relight3d.core.settings import DEFAULT_BOUNCES, require_spp
 from relight3d.core.surface import Proxy
 from relight3d.core.types import Asset
 
@@ -15,7 +15,7 @@ class TraceOptions:
 
     spp: int = 32
     """Rays a pixel, from 2 to 512."""
-    bounces: int = 3
+    bounces: int = DEFAULT_BOUNCES
     """0: what hides the light is black; more: it sends back light itself."""
     denoise: bool = True
     """Filter the noise of the samples."""

@@ -16,7 +16,7 @@ SNAP_VOXELS = 3.0
 """Splats this far before the mesh are on their own; nearer, or behind it, they are on it."""
 MESH_SHARE = 1.0 / 3.0
 """Of the shading normal: splats tell detail, and wobble; fused from all views, the mesh does not.
-Their errors are independent, so that their mean is nearer to the truth than either."""
+They err apart, so that their mean is nearer to the truth than either."""
 LIFT_SNAPPED, LIFT_FREE = 0.5, 1.5
 """Voxels above the surface where rays start: of points on the mesh, and of those that are not."""
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from relight3d import capture as capture_room
 from relight3d.backends.registry import get_rasterizer
+from relight3d.core.settings import DEFAULT_BOUNCES
 from relight3d.core.views import Capture
 from relight3d.evaluation.evaluate import evaluate
 from relight3d.evaluation.folder_frames import FolderFrames
@@ -37,7 +38,7 @@ class EvalRequest:
     backend: BackendName = "auto"
     spp: int | None = None
     """Rays a pixel of a run's relit pictures; None: as the run was made to be scored."""
-    bounces: int = 3
+    bounces: int = DEFAULT_BOUNCES
     """Of light between surfaces, where rays are traced."""
 
 
@@ -70,7 +71,7 @@ def run_source(
     capture_path: Path | None,
     backend: BackendName,
     spp: int | None = None,
-    bounces: int = 3,
+    bounces: int = DEFAULT_BOUNCES,
 ) -> tuple[Capture, AssetFrames]:
     """A finished run, ready to draw, and its capture."""
     run = RunFolder(path)

@@ -8,6 +8,7 @@ from typing import Any
 from relight3d.backends.interface import Rasterizer
 from relight3d.capture import load_photo
 from relight3d.core.photos import cameras_at_one_size, cameras_of
+from relight3d.core.settings import DEFAULT_BOUNCES
 from relight3d.core.types import Asset, Cameras
 from relight3d.core.views import Capture, View
 from relight3d.decomposition.trace_options import TraceOptions
@@ -34,7 +35,7 @@ LARGEST_PICTURE_PX = 800
 
 
 def frames_of(
-    capture: Capture, asset: Asset, rasterize: Rasterizer, spp: int, bounces: int = 3
+    capture: Capture, asset: Asset, rasterize: Rasterizer, spp: int, bounces: int = DEFAULT_BOUNCES
 ) -> pictures.AssetFrames:
     """Draws the asset for scores and report, physics by so many rays a pixel; 0: fast shading."""
     trace = TraceOptions(spp=spp, bounces=bounces) if spp and asset.proxy is not None else None

@@ -16,17 +16,6 @@ def no_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
-@pytest.fixture
-def no_kernel(monkeypatch, tmp_path):
-    """As if the libraries had never been built."""
-    monkeypatch.setattr(library, "library_path", lambda isa: tmp_path / f"libraster_{isa}.so")
-    library._open.cache_clear()
-    library.available_isas.cache_clear()
-    yield
-    library._open.cache_clear()
-    library.available_isas.cache_clear()
-
-
 def test_names():
     assert registry.get_rasterizer("reference") is reference.rasterize
     assert registry.get_rasterizer("cpu") is cpu_rasterize

@@ -5,7 +5,6 @@ import warnings
 import pytest
 import torch
 
-from relight3d.backends.cpu import library
 from relight3d.backends.tracing import embree, registry
 from relight3d.backends.tracing.reference import ReferenceTracer
 from relight3d.core.errors import (
@@ -30,16 +29,6 @@ def no_embree(monkeypatch):
 def no_warp(monkeypatch):
     monkeypatch.delitem(sys.modules, "relight3d.backends.tracing.warp_bvh", raising=False)
     monkeypatch.setitem(sys.modules, "warp", None)
-
-
-@pytest.fixture
-def no_kernel(monkeypatch, tmp_path):
-    monkeypatch.setattr(library, "library_path", lambda isa: tmp_path / f"libraster_{isa}.so")
-    library._open.cache_clear()
-    library.available_isas.cache_clear()
-    yield
-    library._open.cache_clear()
-    library.available_isas.cache_clear()
 
 
 def test_names():
