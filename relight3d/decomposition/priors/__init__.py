@@ -1,0 +1,1 @@
+"""Diffusion priors of materials: what photos under one unknown light leave open."""

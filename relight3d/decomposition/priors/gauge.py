@@ -1,0 +1,44 @@
+"""The gain that photos leave open: albedo times g under light over g looks the same.
+
+A prior guesses it from what albedos usually are; the object at hand need not be usual. So the gain
+between what is rendered and what a prior predicts is measured, and taken out.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from relight3d.core.color import linear_from_srgb, srgb_from_linear
+
+DARKEST = 0.01
+"""Linear albedos below are taken for this one: their ratios say nothing."""
+
+
+@torch.no_grad()
+def gain_between(
+    rendered: Float[Tensor, "B 3 H W"],
+    predicted: Float[Tensor, "B 3 H W"],
+    weight: Float[Tensor, "B 1 H W"],
+) -> Float[Tensor, "3"]:
+    """Factor of each channel that takes rendered linear albedo to the predicted one.
+
+    The weighted median of ratios, which a shadow baked into a part of the object leaves alone.
+    Ones, where no pixel has weight.
+    """
+    ratio = (predicted.clamp_min(DARKEST) / rendered.clamp_min(DARKEST)).log()
+    ratio = ratio.movedim(1, 0).flatten(1)
+    weights = weight.clamp_min(0.0).flatten().expand_as(ratio)
+    if not bool((weights.sum(1) > 0).all()):
+        return rendered.new_ones(3)
+    ordered, order = ratio.sort(dim=1)
+    running = weights.gather(1, order).cumsum(1)
+    middle = torch.searchsorted(running, 0.5 * running[:, -1:])
+    return ordered.gather(1, middle.clamp_max(ratio.shape[1] - 1))[:, 0].exp()
+
+
+def without_gain(
+    predicted_srgb: Float[Tensor, "B 3 H W"], gain: Float[Tensor, "3"]
+) -> Float[Tensor, "B 3 H W"]:
+    """Predicted albedo, display-referred, as bright as what is rendered."""
+    linear = linear_from_srgb(predicted_srgb.clamp(0.0, 1.0)) / gain[:, None, None]
+    return srgb_from_linear(linear)
