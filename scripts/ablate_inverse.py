@@ -54,6 +54,7 @@ def main() -> int:
     parser.add_argument("runs", nargs="+", type=Path, help="finished runs")
     parser.add_argument("--out", required=True, type=Path, help="where the rows' runs go")
     parser.add_argument("--table", type=Path, help="Markdown file to write")
+    parser.add_argument("--note", default="", help="what to say of the runs above the table")
     parser.add_argument("--rows", nargs="*", default=list(ROWS), choices=list(ROWS))
     parser.add_argument("--steps", type=int, default=600, help="steps of the stage, all rows")
     parser.add_argument("--polish-steps", type=int, default=40)
@@ -128,6 +129,7 @@ def table(results: dict[str, dict[str, dict[str, Any]]], options: argparse.Names
         "in dB; 'over unrelit' and normals by relight3d's own.",
         "",
         f"{machine['processor']}, {machine['cores']} cores, commit {checkout_commit()}.",
+        *(["", options.note] if options.note else []),
     ]
     for name, rows in results.items():
         lights = list(next(iter(rows.values()))["tensoir"]["relit"]["lights"])
