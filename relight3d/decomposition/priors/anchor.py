@@ -3,8 +3,9 @@
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import huber_loss
 
-DARKEST = 0.01
+from relight3d.decomposition.priors.gauge import DARKEST, weighted_median
 
 
 def confidence(spread: Float[Tensor, "*any"], scale: float = 0.1) -> Float[Tensor, "*any"]:
@@ -28,20 +29,8 @@ def anchor_loss(
         return albedo_linear.sum() * 0.0
     away = albedo_linear.clamp_min(DARKEST).log() - predicted_linear.clamp_min(DARKEST).log()
     away = away - weighted_median(away.detach(), weight.expand_as(away))
-    size = away.abs()
-    robust = torch.where(size <= huber, 0.5 * away.square(), huber * (size - 0.5 * huber))
+    robust = huber_loss(away, torch.zeros_like(away), reduction="none", delta=huber)
     return (robust * weight).sum() / (weight.sum() * 3)
-
-
-@torch.no_grad()
-def weighted_median(
-    values: Float[Tensor, "P ch"], weights: Float[Tensor, "P ch"]
-) -> Float[Tensor, " ch"]:
-    """The smallest value of each column that half of the weight does not exceed."""
-    ordered, order = values.sort(dim=0)
-    running = weights.gather(0, order).cumsum(0)
-    below = (running < 0.5 * running[-1:]).sum(0).clamp_max(len(values) - 1)
-    return ordered.gather(0, below[None])[0]
 
 
 @torch.no_grad()

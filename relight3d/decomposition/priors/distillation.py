@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import huber_loss, interpolate
 
 from relight3d.core.color import linear_from_srgb
 from relight3d.core.errors import ConfigurationError
@@ -86,7 +87,7 @@ def score_distillation(
         )
     asked = Question(x.detach(), t, noise, condition)
     wanted = asked.x - residual(prior, asked, recipe, helpers or Helpers())
-    where = torch.nn.functional.interpolate(mask, x.shape[-2:], mode="area").expand_as(x)
+    where = interpolate(mask, x.shape[-2:], mode="area").expand_as(x)
     if not prior.spec.latent:
         if scoring.gauge and any(one.name == "albedo" for one in prior.spec.maps):
             wanted = _gauged(prior, asked.x, wanted, where[:, :1])
@@ -143,8 +144,7 @@ def _time_weight(prior: DiffusionPrior, t: Tensor, weight: Weight) -> Tensor:
 
 
 def _robust(away: Tensor, huber: float) -> Tensor:
-    """Half the square, or Huber's loss, whose gradient ends at `huber`."""
+    """Half the square; with a limit, of which the gradient ends there."""
     if not huber:
         return 0.5 * away.square()
-    size = away.abs()
-    return torch.where(size <= huber, 0.5 * away.square(), huber * (size - 0.5 * huber))
+    return huber_loss(away, torch.zeros_like(away), reduction="none", delta=huber)

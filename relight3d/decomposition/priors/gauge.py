@@ -25,15 +25,22 @@ def gain_between(
     The weighted median of ratios, which a shadow baked into a part of the object leaves alone.
     Ones, where no pixel has weight.
     """
-    ratio = (predicted.clamp_min(DARKEST) / rendered.clamp_min(DARKEST)).log()
-    ratio = ratio.movedim(1, 0).flatten(1)
-    weights = weight.clamp_min(0.0).flatten().expand_as(ratio)
-    if not bool((weights.sum(1) > 0).all()):
+    weights = weight.clamp_min(0.0).flatten()[:, None].expand(-1, 3)
+    if not bool((weights > 0).any()):
         return rendered.new_ones(3)
-    ordered, order = ratio.sort(dim=1)
-    running = weights.gather(1, order).cumsum(1)
-    middle = torch.searchsorted(running, 0.5 * running[:, -1:])
-    return ordered.gather(1, middle.clamp_max(ratio.shape[1] - 1))[:, 0].exp()
+    ratio = (predicted.clamp_min(DARKEST) / rendered.clamp_min(DARKEST)).log()
+    return weighted_median(ratio.movedim(1, -1).reshape(-1, 3), weights).exp()
+
+
+@torch.no_grad()
+def weighted_median(
+    values: Float[Tensor, "P ch"], weights: Float[Tensor, "P ch"]
+) -> Float[Tensor, " ch"]:
+    """Of each column the smallest value at which half of the weight is reached."""
+    ordered, order = values.sort(dim=0)
+    running = weights.gather(0, order).cumsum(0)
+    below = (running < 0.5 * running[-1:]).sum(0).clamp_max(len(values) - 1)
+    return ordered.gather(0, below[None])[0]
 
 
 def without_gain(

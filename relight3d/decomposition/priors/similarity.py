@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-DARKEST = 0.01
-"""Linear albedos below count as this one: their logarithm would rule the loss."""
+from relight3d.decomposition.priors.gauge import DARKEST
 
 
 def log_albedo(

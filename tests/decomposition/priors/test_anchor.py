@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from relight3d.decomposition.priors.anchor import anchor_loss, confidence, fuse, weighted_median
+from relight3d.decomposition.priors.anchor import anchor_loss, confidence, fuse
+from relight3d.decomposition.priors.gauge import weighted_median
 
 GENERATOR = torch.Generator().manual_seed(0)
 ALBEDO = 0.1 + 0.6 * torch.rand((60, 3), generator=GENERATOR, dtype=torch.float64)
@@ -56,12 +57,6 @@ def test_nothing_weighs_nothing() -> None:
 def test_confidence_falls_with_spread() -> None:
     spread = torch.tensor([0.0, 0.1])
     torch.testing.assert_close(confidence(spread), torch.tensor([1.0, 0.36788]), atol=1e-5, rtol=0)
-
-
-def test_the_weighted_median_by_hand() -> None:
-    values = torch.tensor([[3.0], [1.0], [2.0]])
-    for weights, wanted in (([1.0, 1.0, 1.0], 2.0), ([5.0, 1.0, 1.0], 3.0), ([0.0, 1.0, 0.2], 1.0)):
-        assert float(weighted_median(values, torch.tensor(weights)[:, None])) == wanted
 
 
 def test_views_are_fused_splat_by_splat() -> None:
