@@ -128,7 +128,7 @@ def table(results: dict[str, dict[str, dict[str, Any]]], options: argparse.Names
         "and one distillation for all rows of a capture. Relit and albedo by the protocol tensoir, "
         "in dB; 'over unrelit' and normals by relight3d's own.",
         "",
-        f"{machine['processor']}, {machine['cores']} cores, commit {checkout_commit()}.",
+        f"{machine['processor']}, {machine['cores']} cores, table written at {checkout_commit()}.",
         *(["", options.note] if options.note else []),
     ]
     for name, rows in results.items():

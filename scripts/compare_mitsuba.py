@@ -26,9 +26,12 @@ from transport_check.theirs import GltfTracer, OwnLobeTracer, exact_emitter
 from relight3d.core.errors import Relight3dError
 from relight3d.core.types import PointLight
 from relight3d.files.environment import read_environment
+from relight3d.pipeline.machine import checkout_commit, describe_machine
 from relight3d.shading.montecarlo.lights import EnvironmentSampler, LightSampler
 
 RAYS_PER_PIXEL = 16
+CAUSTIC_SCENES, CAUSTIC_PATHS = ("mirror_ball",), 8
+"""Where a mirror throws a lamp's light onto other things, few paths find it; they weigh much."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +82,8 @@ def compare(case: Case, mi: ModuleType, size_px: int, spp: int, samples: int) ->
     if not case.bounces and lights.distant is None:
         spp = samples = 2  # nothing is random
     spp *= 8 if case.own_lobe else 1  # which is quick, and needs them
+    if case.bounces and stage.name in CAUSTIC_SCENES:
+        spp, samples = spp * CAUSTIC_PATHS, samples * CAUSTIC_PATHS
     start = time.perf_counter()
     theirs = (OwnLobeTracer if case.own_lobe else GltfTracer)(mi, stage.surfaces)
     scene = theirs.scene(emitter, case.bounces + 2, hide_light=True)
@@ -120,7 +125,9 @@ own `roughconductor`, whose shadowing is separable where glTF's is height-correl
 roughness is the same to within a few tenths of a percent. Bounces of ours are brute force here.
 
 Where a mirror throws the light of a small lamp onto other things (`mirror_ball`, 1 and 3 bounces),
-few paths find it in either program, and those weigh much: such rows say little, as their ± does.
+few paths find it in either program, and they weigh much; both follow {caustic} times as many there.
+
+{processor}, commit {commit}.
 
 | scene | light | bounces | ours | Mitsuba | ratio | rmse | paths | seconds |
 |---|---|---|---|---|---|---|---|---|
@@ -155,7 +162,10 @@ def main() -> int:
     except Relight3dError as error:
         print(f"compare_mitsuba: {error}", file=sys.stderr)
         return 2
-    head = HEAD.format(size=options.size, rays=RAYS_PER_PIXEL, version=mi.__version__)
+    head = HEAD.format(
+        size=options.size, rays=RAYS_PER_PIXEL, version=mi.__version__, caustic=CAUSTIC_PATHS,
+        processor=describe_machine()["processor"], commit=checkout_commit(),
+    )  # fmt: skip
     options.out.write_text(head + "\n".join(row.line() for row in rows) + "\n", encoding="utf-8")
     return 0
 

@@ -14,6 +14,8 @@ from relight3d.decomposition.lighting import PREFIX
 
 SATURATED = 0.99
 EDGE_SHARPNESS = 20.0
+DARKEST = 0.01
+"""Albedos below are as good as this one: their logarithm would rule the loss."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +142,7 @@ def loss_terms(
     if pulls.materials:
         alpha = drawn.alpha.detach()
         safe = alpha.clamp_min(0.05)
-        log_albedo = (drawn.maps["albedo"] / safe).clamp_min(0.01).log()
+        log_albedo = (drawn.maps["albedo"] / safe).clamp_min(DARKEST).log()
         flatness = flatness_of(target, alpha)
         terms["albedo"] = config.albedo_smoothness * smooth(log_albedo, flatness)
         gloss = join_planes([drawn.maps["roughness"], drawn.maps["metallic"]]) / safe

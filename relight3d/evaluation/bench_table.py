@@ -40,7 +40,7 @@ _LIGHT_COLUMNS = {
     "gain_over_unrelit_db": "gained",
     "psnr_albedo_as_found": "as found",
 }
-_TIMES = ("fit", "decompose", "proxy", "inverse", "score", "report")
+TIMED = ("fit", "decompose", "proxy", "inverse", "score", "report")
 
 Cells = list[list[str]]
 
@@ -152,14 +152,14 @@ def words_of(seeds: Sequence[Score]) -> str:
 
 def cost_cells(content: Content) -> Cells:
     """A row per capture and seed."""
-    head = ["capture", "seed", "settings", *_TIMES, "all in", "memory", "commit"]
+    head = ["capture", "seed", "settings", *TIMED, "all in", "memory", "commit"]
     rows = []
     for capture, seeds in content["costs"].items():
         for seed, cost in seeds.items():
             seconds = cost["seconds"]
-            stages = [f"{seconds[s]:.0f} s" if s in seconds else "" for s in _TIMES]
+            stages = [f"{seconds[s]:.0f} s" if s in seconds else "" for s in TIMED]
             settings = settings_words(content["settings"][capture])
-            whole = f"{sum(seconds[s] for s in _TIMES if s in seconds):.0f} s"
+            whole = f"{sum(seconds[s] for s in TIMED if s in seconds):.0f} s"
             memory = " + ".join(f"{mb:.0f} MB" for mb in cost["peak_memory_mb"].values())
             rows.append([capture, seed, settings, *stages, whole, memory, cost["commit"]])
     return [head, *rows]
@@ -247,7 +247,7 @@ def readme_table(content: Content) -> str:
                 more = "" if gain is None else f" ({float(row[gain].split(' ')[0]):+.1f})"
                 relit.append(number + more)
         costs = content["costs"][capture].values()
-        seconds = [sum(c["seconds"][s] for s in _TIMES if s in c["seconds"]) for c in costs]
+        seconds = [sum(c["seconds"][s] for s in TIMED if s in c["seconds"]) for c in costs]
         cells.append(
             [
                 capture,

@@ -9,7 +9,7 @@ from relight3d.core.errors import FileFormatError
 from relight3d.evaluation.bench_compare import Comparison
 from relight3d.evaluation.bench_page import Shown, bench_html
 from relight3d.evaluation.bench_scores import digest, scores_part
-from relight3d.evaluation.bench_table import markdown, readme_table
+from relight3d.evaluation.bench_table import TIMED, markdown, readme_table
 from relight3d.evaluation.evaluate import without_infinity
 from relight3d.evaluation.published import load_published, matches
 from relight3d.files.atomic import atomic_file
@@ -18,7 +18,6 @@ from relight3d.pipeline.machine import checkout_commit, describe_machine, instal
 from relight3d.pipeline.run_folder import RunFolder
 
 FORMAT = "relight3d bench 1"
-_TIMED = ("fit", "decompose", "proxy", "inverse", "score", "report")
 
 
 def content_of(
@@ -58,7 +57,7 @@ def content_of(
 
 
 def _costs(record: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    stages = {name: stage for name, stage in record["stages"].items() if name in _TIMED}
+    stages = {name: stage for name, stage in record["stages"].items() if name in TIMED}
     seconds = {name: stage["seconds"] for name, stage in stages.items()}
     peaks = [stage["peak_memory_mb"] for stage in stages.values()]
     kinds = sorted({kind for peak in peaks for kind in peak}, reverse=True)

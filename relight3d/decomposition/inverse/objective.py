@@ -10,15 +10,13 @@ from relight3d.decomposition.gbuffer import Drawn, join_planes
 from relight3d.decomposition.inverse.config import InverseConfig
 from relight3d.decomposition.lighting import PREFIX
 from relight3d.decomposition.objective import (
+    DARKEST,
     flatness_of,
     forgive_saturation,
     greyness,
     roughening,
     smooth,
 )
-
-DARKEST = 0.01
-"""Albedos below are as good as this one: their logarithm would rule the loss."""
 
 
 def pixel_error(

@@ -5,7 +5,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import huber_loss
 
-from relight3d.decomposition.priors.gauge import DARKEST, weighted_median
+from relight3d.decomposition.objective import DARKEST
+from relight3d.decomposition.priors.gauge import weighted_median
 
 
 def confidence(spread: Float[Tensor, "*any"], scale: float = 0.1) -> Float[Tensor, "*any"]:

@@ -16,7 +16,7 @@ from torch.nn.functional import huber_loss, interpolate
 from relight3d.core.color import linear_from_srgb
 from relight3d.core.errors import ConfigurationError
 from relight3d.decomposition.priors.gauge import gain_between, without_gain
-from relight3d.decomposition.priors.interface import DiffusionPrior
+from relight3d.decomposition.priors.interface import DiffusionPrior, noised
 from relight3d.decomposition.priors.residuals import Helpers, Question, Recipe, residual
 
 Weight = Literal["noise", "one", "dreamfusion"]
@@ -72,7 +72,7 @@ def score_distillation(
         condition: Of its `prepare`, of the same views.
         mask: Where a surface is; weights.
         t: Times, 0 to 1.
-        noise: As large as the encoded maps; of `noise.fresh`, `antithetic` or `on_surface`.
+        noise: As large as the encoded maps; normal, or of `noise.antithetic` or `on_surface`.
         recipe: Which variant.
         scoring: What counts how much.
         helpers: What 'vsd' and 'vdm' learn.
@@ -89,7 +89,13 @@ def score_distillation(
     wanted = asked.x - residual(prior, asked, recipe, helpers or Helpers())
     where = interpolate(mask, x.shape[-2:], mode="area").expand_as(x)
     if not prior.spec.latent:
-        if scoring.gauge and any(one.name == "albedo" for one in prior.spec.maps):
+        albedo = [one for one in prior.spec.maps if one.name == "albedo"]
+        if scoring.gauge and albedo:
+            if albedo[0].space != "srgb":
+                raise ConfigurationError(
+                    f"The gauge expects albedo in sRGB, prior '{prior.spec.name}' has it "
+                    f"{albedo[0].space}: switch the gauge off."
+                )
             wanted = _gauged(prior, asked.x, wanted, where[:, :1])
         where = where * _channel_weights(prior, scoring.channels).to(where)
     away = x - wanted
@@ -113,19 +119,12 @@ def student_loss(
     if helpers.student is None:
         raise ConfigurationError("There is no student to teach.")
     x = prior.encode(maps).detach()
-    a, s = prior.marginals(t)
-    return (helpers.student(a * x + s * noise, t, condition).x0 - x).square().mean()
+    return (helpers.student(noised(prior, x, noise, t), t, condition).x0 - x).square().mean()
 
 
 def _gauged(prior: DiffusionPrior, x: Tensor, wanted: Tensor, where: Tensor) -> Tensor:
     """`wanted` with the albedo as bright as it is in `x`."""
     part = prior.spec.slice_of("albedo")
-    space = prior.spec.maps[[one.name for one in prior.spec.maps].index("albedo")].space
-    if space != "srgb":
-        raise ConfigurationError(
-            f"The gauge expects albedo in sRGB, prior '{prior.spec.name}' has it {space}: "
-            "switch the gauge off."
-        )
     now, then = (prior.decode(value)[:, part].clamp(0.0, 1.0) for value in (x, wanted))
     gain = gain_between(linear_from_srgb(now), linear_from_srgb(then), where)
     maps = prior.decode(wanted).clone()

@@ -9,9 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from relight3d.core.color import linear_from_srgb, srgb_from_linear
-
-DARKEST = 0.01
-"""Linear albedos below are taken for this one: their ratios say nothing."""
+from relight3d.decomposition.objective import DARKEST
 
 
 @torch.no_grad()

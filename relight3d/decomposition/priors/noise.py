@@ -1,4 +1,4 @@
-"""Noise for distillation: new each time, in opposite pairs, or attached to the surface.
+"""Noise for distillation, beside torch's own: in opposite pairs, or attached to the surface.
 
 All on the CPU from explicit generators or from hashes, so that results do not depend on the number
 of threads. Source of surface noise: Consistent Flow Distillation (arXiv:2501.05445): the noise
@@ -11,11 +11,6 @@ from torch import Tensor
 
 _MULTIPLIERS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)
 """One odd number an axis: neighbouring cells are far apart before they are mixed."""
-
-
-def fresh(shape: tuple[int, int, int, int], generator: torch.Generator) -> Float[Tensor, "B C H W"]:
-    """Independent normal values."""
-    return torch.randn(shape, generator=generator)
 
 
 def antithetic(

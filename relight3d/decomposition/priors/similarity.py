@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from relight3d.decomposition.priors.gauge import DARKEST
+from relight3d.decomposition.objective import DARKEST
 
 
 def log_albedo(

@@ -21,9 +21,8 @@ class TimeWindow:
 
     def __post_init__(self) -> None:
         """Refuse windows that are empty at some time."""
-        if not 0.0 <= self.low < min(self.first_high, self.last_high) <= 1.0 or not (
-            max(self.first_high, self.last_high) <= 1.0
-        ):
+        highs = self.first_high, self.last_high
+        if not (0.0 <= self.low < min(highs) and max(highs) <= 1.0):
             raise ConfigurationError(
                 "A window of times needs 0 <= low < last_high, first_high <= 1, got "
                 f"{self.low}, {self.last_high}, {self.first_high}."

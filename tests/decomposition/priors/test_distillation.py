@@ -155,6 +155,11 @@ def test_distillation_descends_to_the_mean_of_the_prior() -> None:
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="for encoded maps of"):
         score_distillation(PRIOR, MAPS, CONDITION, WHOLE, T, NOISE[..., :1], SDS, PLAIN)
+    prior = oracle()
+    linear = dataclasses.replace(prior.spec.maps[0], space="linear")
+    prior.spec = dataclasses.replace(prior.spec, maps=(linear, *prior.spec.maps[1:]))
+    with pytest.raises(ConfigurationError, match="has it linear: switch the gauge off"):
+        score_distillation(prior, MAPS, CONDITION, WHOLE, T, NOISE, SDS, Scoring())
     with pytest.raises(ConfigurationError, match="must not be negative"):
         Scoring(huber=-1.0)
 
